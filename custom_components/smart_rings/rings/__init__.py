@@ -1,0 +1,42 @@
+"""Smart rings over Bluetooth: bytes ↔ dataclasses, and the conversation with a ring.
+
+if model := recognise(Advertisement(name="R02_79B5")):
+    async with connect(model, link_factory, memory, clock) as ring:
+        state = await ring.state()
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from .clock import Clock
+from .colmi import ColmiRing
+from .link import Connect, Link
+from .models import RingMemory
+from .recognise import Advertisement, Model, first_match
+from .ring import Ring
+
+FAMILIES: tuple[type[Ring], ...] = (ColmiRing,)
+
+MODELS: Mapping[str, Model] = {model.key: model for family in FAMILIES for model in family.models}
+_FAMILY_OF = {model.key: family for family in FAMILIES for model in family.models}
+
+
+def recognise(advertisement: Advertisement) -> Model | None:
+    """Return the model that shows itself in an advertisement, if it is one of ours."""
+    return first_match(MODELS, advertisement)
+
+
+def family_of(model: Model) -> type[Ring]:
+    """Return the class that speaks with rings of this model."""
+    return _FAMILY_OF[model.key]
+
+
+@asynccontextmanager
+async def connect(
+    model: Model, connector: Connect, memory: RingMemory, clock: Clock
+) -> AsyncIterator[Ring]:
+    """Connect, check and subscribe; give the link back at the end, whatever happens."""
+    async with Link(connector) as link:
+        ring = family_of(model)(link, memory, clock)
+        await ring.open()
+        yield ring

@@ -1,0 +1,139 @@
+"""What every family offers, and what all of them do alike."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from .clock import Clock
+from .errors import RingNotSupported, RingRefused, RingTimeout
+from .link import Channel, Link, Request
+from .models import (
+    Batch,
+    Capability,
+    Cursor,
+    Metric,
+    RingInfo,
+    RingMemory,
+    RingState,
+    Sample,
+    Setting,
+    Value,
+    plausible,
+)
+from .recognise import Model
+
+# How often a ring may keep silent on a request before it counts as a refusal.
+GIVE_UP = 2
+
+
+class Ring(ABC):
+    """A ring one is connected to.
+
+    What a unit can't do is absent from `memory.capabilities` and raises `RingNotSupported`.
+    Every method may raise the errors of `errors`.
+    """
+
+    models: ClassVar[tuple[Model, ...]]
+    settings: ClassVar[tuple[Setting, ...]] = ()
+    identity_is_serial: ClassVar[bool] = False
+
+    def __init__(self, link: Link, memory: RingMemory, clock: Clock) -> None:
+        """Take an open link, what is known of this unit, and its clock."""
+        self.link = link
+        self.memory = memory
+        self.clock = clock
+        self.dropped: Counter[str] = Counter()
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Check that the ring is of this family and subscribe; to be called first, once."""
+
+    @abstractmethod
+    async def info(self) -> RingInfo:
+        """Read who the ring is, into its memory too."""
+
+    @abstractmethod
+    async def state(self) -> RingState:
+        """Read what the ring says of itself now."""
+
+    @abstractmethod
+    def history(self, cursor: Cursor) -> AsyncIterator[Batch]:
+        """Read what was recorded since the cursor, a batch as soon as it is complete."""
+
+    @abstractmethod
+    async def set_time(self) -> None:
+        """Set the ring's clock to the wearer's local time. Comes after `history`."""
+
+    def clock_due(self) -> bool:
+        """Whether `set_time` should be called in this contact."""
+        return self.clock.due(timedelta(hours=12))
+
+    async def restart(self) -> None:
+        """Restart the ring; what it holds stays."""
+        raise RingNotSupported("restart")
+
+    async def find(self) -> None:
+        """Let the ring show itself."""
+        raise RingNotSupported("find")
+
+    async def measure(self, metric: Metric) -> Sample:
+        """Measure once, now. Raises `RingRefused` with the code `not_worn` or `charging`."""
+        raise RingNotSupported(f"measure {metric}")
+
+    async def read_settings(self) -> Mapping[str, Value]:
+        """Read all settings this unit has, by their key."""
+        return {}
+
+    async def change(self, setting: Setting, value: Value) -> Value:
+        """Write a setting and return what the ring then says it is."""
+        raise RingNotSupported(f"{setting.key} = {value}")
+
+    def can(self, *capabilities: Capability) -> bool:
+        """Whether this unit is known to be able to do all of it."""
+        return self.memory.capabilities.issuperset(capabilities)
+
+    async def attempt[T](self, channel: Channel, request: Request[T], feature: str) -> T | None:
+        """Ask for what this firmware may not know; `None` where it refuses or keeps silent.
+
+        A refusal, or silence twice running, is remembered for this firmware and not provoked again.
+        """
+        if self.refuses(feature):
+            return None
+        refusals = self.memory.notes.setdefault("refusals", {})
+        try:
+            reply = await channel.request(request)
+        except (RingRefused, RingTimeout) as err:
+            times = (
+                GIVE_UP if isinstance(err, RingRefused) else refusals.get(feature, ["", 0])[1] + 1
+            )
+            refusals[feature] = [self.memory.info.firmware, times]
+            self.dropped[f"{feature}: {type(err).__name__}"] += 1
+            return None
+        refusals.pop(feature, None)
+        return reply
+
+    def refuses(self, feature: str) -> bool:
+        """Whether this firmware is known not to answer that."""
+        refusals: dict[str, tuple[str | None, int]] = self.memory.notes.get("refusals", {})
+        firmware, times = refusals.get(feature, (None, 0))
+        return firmware == self.memory.info.firmware and times >= GIVE_UP
+
+    def readings(
+        self,
+        metric: Metric,
+        values: Iterable[tuple[datetime, float]],
+        duration: timedelta = timedelta(),
+    ) -> Iterator[Sample]:
+        """Turn (ring time, value) into samples.
+
+        What is implausible or has no certain time is counted and left out.
+        """
+        for ring_time, value in values:
+            if not plausible(metric, value):
+                self.dropped[f"{metric}: implausible"] += 1
+            elif (start := self.clock.utc(ring_time)) is None:
+                self.dropped[f"{metric}: time not certain"] += 1
+            else:
+                yield Sample(metric, start, value, duration)
