@@ -15,6 +15,8 @@ from .models import RingMemory
 from .recognise import Advertisement, Model, first_match
 from .ring import Ring
 
+__all__ = ["FAMILIES", "MODELS", "Advertisement", "Model", "connect", "family_of", "recognise"]
+
 FAMILIES: tuple[type[Ring], ...] = (ColmiRing,)
 
 MODELS: Mapping[str, Model] = {model.key: model for family in FAMILIES for model in family.models}
