@@ -18,7 +18,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         for name, size in SIZES.items():
             page = browser.new_page(viewport={"width": size, "height": size})
-            page.set_content(f"<style>body{{margin:0}}svg{{display:block}}</style>{SVG.read_text()}")
+            page.set_content(
+                f"<style>body{{margin:0}}svg{{display:block}}</style>{SVG.read_text()}"
+            )
             page.screenshot(path=BRAND / name, omit_background=True)
         browser.close()
 

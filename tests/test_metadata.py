@@ -23,6 +23,8 @@ from homeassistant.loader import BluetoothMatcher
 import pytest
 import yaml
 
+from custom_components.smart_rings.rings import MODELS
+
 ROOT = Path(__file__).parent.parent
 INTEGRATION = ROOT / "custom_components/smart_rings"
 DOMAIN = INTEGRATION.name
@@ -183,6 +185,21 @@ def test_bluetooth_matcher(matcher: dict[str, Any]) -> None:
     for key in ("service_uuid", "service_data_uuid"):
         assert key not in matcher or UUID.fullmatch(matcher[key])
     IntegrationMatcher([cast("BluetoothMatcher", {"domain": DOMAIN, **matcher})]).async_setup()
+
+
+def test_matchers_are_the_rules_of_the_recogniser() -> None:
+    """What the library recognises is what Home Assistant tells us of, no more and no less."""
+    rules = [
+        {
+            "local_name": re.sub("#+$", "*", rule.name),
+            "service_uuid": rule.service_uuid,
+            "manufacturer_id": rule.company,
+        }
+        for model in MODELS.values()
+        for rule in model.rules
+    ]
+    expected = [{key: value for key, value in rule.items() if value} for rule in rules]
+    assert sorted(MANIFEST["bluetooth"], key=str) == sorted(expected, key=str)
 
 
 def test_imported_components_are_dependencies() -> None:
