@@ -90,6 +90,13 @@ FLOW_HELPER_REASONS = {
 # Components any integration may import without naming them in its manifest.
 FREE_COMPONENTS = {*map(str, Platform), "diagnostics", "homeassistant", "repairs"}
 
+# The three layers of the house, and what each must not know.
+FORBIDDEN_IMPORTS = {
+    "custom_components/smart_rings": {"ringsim"},
+    "custom_components/smart_rings/rings": {"homeassistant", "probatio", "voluptuous"},
+    "ringsim": {"bleak", "custom_components", "habluetooth", "homeassistant"},
+}
+
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TEXT_KEY = re.compile(r"(?!.*[_-]{2})(?![_-])[a-z0-9_-]+(?<![_-])")
 PLACEHOLDER = re.compile(r"{([^}]*)}")
@@ -133,6 +140,13 @@ def calls() -> Iterator[tuple[str, dict[str, str | None]]]:
             name,
             {keyword.arg: literal(keyword.value) for keyword in call.keywords if keyword.arg},
         )
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules an import statement names; none for any other syntax node."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def literal(node: ast.expr) -> str | None:
@@ -204,33 +218,26 @@ def test_matchers_are_the_rules_of_the_recogniser() -> None:
 
 def test_imported_components_are_dependencies() -> None:
     """Every component the code imports is named in the manifest, or comes with one that is."""
-    imported = set()
+    components = set()
     for node in nodes(ast.ImportFrom):
         parts = (node.module or "").split(".")
         if parts[:2] == ["homeassistant", "components"]:
-            imported |= {parts[2]} if len(parts) > 2 else {alias.name for alias in node.names}
+            components |= {parts[2]} if len(parts) > 2 else {alias.name for alias in node.names}
     named = {*MANIFEST["dependencies"], *MANIFEST.get("after_dependencies", [])}
     if "bluetooth_adapters" in named:
         named.add("bluetooth")
-    assert imported <= named | FREE_COMPONENTS
+    assert components <= named | FREE_COMPONENTS
 
 
-def test_layers() -> None:
-    """The protocol library knows nothing of Home Assistant, and only its link knows bleak."""
-    imports = {
-        (path.relative_to(INTEGRATION), name)
-        for path, module in modules().items()
-        for node in ast.walk(module)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in (
-            [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else [a.name for a in node.names]
-        )
-    }
-    library = {(path, name.split(".")[0]) for path, name in imports if path.parts[0] == "rings"}
-    assert "homeassistant" not in {name for _, name in library}
-    assert {path.name for path, name in library if name.startswith("bleak")} <= {"link.py"}
+@pytest.mark.parametrize("folder", FORBIDDEN_IMPORTS)
+def test_layers(folder: str) -> None:
+    """No layer imports what it must not know; of the library only the link knows bleak."""
+    for path in (ROOT / folder).rglob("*.py"):
+        tree = ast.walk(ast.parse(path.read_text()))
+        names = {name.split(".")[0] for node in tree for name in imported(node)}
+        assert not names & FORBIDDEN_IMPORTS[folder], path
+        if folder.endswith("/rings") and path.name != "link.py":
+            assert not names & {"bleak", "bleak_retry_connector"}, path
 
 
 def test_english_texts_are_complete() -> None:
