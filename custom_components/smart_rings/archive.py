@@ -95,7 +95,7 @@ class Bucket(NamedTuple):
 class Stale(NamedTuple):
     """A series the recorder doesn't show as it is, from `since` on.
 
-    `rebuild`: records vanished, which only clearing the statistics can show.
+    `rebuild`: records vanished, which only writing all statistics of it anew can show.
     """
 
     series: int
@@ -359,11 +359,17 @@ def _find_series(db: sqlite3.Connection, ring: str, name: str) -> int | None:
     return row and int(row[0])
 
 
-def _mark(db: sqlite3.Connection, series: int, start: int, *, rebuild: bool = False) -> None:
+def _mark(db: sqlite3.Connection, series: int, start: int) -> None:
     db.execute(
-        "UPDATE series SET stale = min(ifnull(stale, ?1), ?1), rebuild = max(rebuild, ?2),"
-        " revision = revision + 1 WHERE id = ?3",
-        (start, rebuild, series),
+        "UPDATE series SET stale = min(ifnull(stale, ?1), ?1), revision = revision + 1"
+        " WHERE id = ?2",
+        (start, series),
+    )
+
+
+def _mark_rebuild(db: sqlite3.Connection, series: int) -> None:
+    db.execute(
+        "UPDATE series SET stale = 0, rebuild = 1, revision = revision + 1 WHERE id = ?", (series,)
     )
 
 
@@ -436,9 +442,10 @@ def _put_span(db: sqlite3.Connection, series: int, span: _Span) -> list[_Span] |
         "DELETE FROM span WHERE series = ? AND start = ?", [(series, s.start) for s in old]
     )
     db.execute("INSERT INTO span VALUES (?, ?, ?, ?)", (series, *span))
-    first = min(s.start for s in [span, *old])
-    # Figures of a span stand at its end; one that has moved leaves a row behind.
-    _mark(db, series, first, rebuild=any(s.end != span.end for s in old))
+    if old:
+        _mark_rebuild(db, series)
+    else:
+        _mark(db, series, span.start)
     return old
 
 
@@ -539,7 +546,7 @@ def _delete(db: sqlite3.Connection, ring: str, start: int, end: int) -> None:
             for table in ("sample", "span")
         )
         if gone:
-            _mark(db, number, 0, rebuild=True)
+            _mark_rebuild(db, number)
 
 
 def _forget(db: sqlite3.Connection, ring: str) -> None:
@@ -572,7 +579,8 @@ def _stale(db: sqlite3.Connection) -> list[Stale]:
 def _settle(db: sqlite3.Connection, stale: Stale, until: int) -> None:
     db.execute(
         "UPDATE series SET rebuild = 0, stale = CASE WHEN EXISTS"
-        " (SELECT 1 FROM sample WHERE series = series.id AND start >= ?1) THEN ?1 END"
+        " (SELECT 1 FROM sample WHERE series = series.id AND start >= ?1 UNION ALL"
+        " SELECT 1 FROM span WHERE series = series.id AND end > ?1) THEN ?1 END"
         " WHERE id = ?2 AND revision = ?3",
         (until, stale.series, stale.revision),
     )

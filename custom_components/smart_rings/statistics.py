@@ -1,0 +1,288 @@
+"""The archive's way into the recorder's long-term statistics.
+
+Readings go into the sensor's own series, so that its graph shows what the ring recorded while it
+was away; counters and night figures into external series `smart_rings:<ring>_<name>`. Nothing is
+kept here: the archive knows what is out of date, and forgets it only once the recorder has it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from homeassistant.components.recorder import db_schema
+from homeassistant.components.recorder.core import Recorder
+from homeassistant.components.recorder.entity_options import is_entity_recorded
+from homeassistant.components.recorder.models import (
+    StatisticData,
+    StatisticMeanType,
+    StatisticMetaData,
+    process_timestamp,
+)
+from homeassistant.components.recorder.statistics import (
+    STATISTIC_UNIT_TO_UNIT_CONVERTER,
+    async_add_external_statistics,
+    async_import_statistics,
+    get_metadata,
+)
+from homeassistant.components.recorder.tasks import SynchronizeTask
+from homeassistant.components.sensor import ATTR_STATE_CLASS, SensorStateClass
+from homeassistant.components.sensor import DOMAIN as SENSOR
+from homeassistant.const import (
+    ATTR_UNIT_OF_MEASUREMENT,
+    EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
+    UnitOfTime,
+)
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.recorder import DATA_INSTANCE, session_scope
+from homeassistant.util import dt as dt_util
+from homeassistant.util import slugify
+from sqlalchemy import func, select
+
+from .archive import EPOCH, NIGHT, Archive, Bucket, Stale
+from .const import DOMAIN
+from .rings.models import METRICS, Metric, Sleep, Stage
+
+HOUR = timedelta(hours=1)
+FIVE_MINUTES = timedelta(minutes=5)
+
+NIGHT_FIGURES: Mapping[str, tuple[Stage, ...]] = {
+    "sleep": (Stage.LIGHT, Stage.DEEP, Stage.REM),
+    "light_sleep": (Stage.LIGHT,),
+    "deep_sleep": (Stage.DEEP,),
+    "rem_sleep": (Stage.REM,),
+    "awake": (Stage.AWAKE,),
+}
+
+
+class _Series(NamedTuple):
+    """A sensor's own series, and the way from our unit to the one it is kept in."""
+
+    meta: StatisticMetaData
+    convert: Callable[[float], float]
+
+
+class Statistics:
+    """Keeps the recorder's statistics equal to the archive, whenever there is a recorder.
+
+    An imported period that the recorder has yet to compile would make its insert fail and take
+    the rows of other sensors with it. So readings are written only up to the recorder's last run,
+    each time it has made one.
+    """
+
+    def __init__(self, hass: HomeAssistant, archive: Archive) -> None:
+        """Do nothing until `start` or `flush`."""
+        self._hass = hass
+        self._archive = archive
+        self._flushing = asyncio.Lock()
+
+    @callback
+    def start(self) -> CALLBACK_TYPE:
+        """Write after each run of the recorder, until the returned function is called."""
+
+        @callback
+        def compiled(_: Event) -> None:
+            if not self._flushing.locked():
+                self._hass.async_create_background_task(self.flush(), f"{DOMAIN} statistics")
+
+        return self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, compiled)
+
+    async def flush(self) -> None:
+        """Write all that may be written now; return when the recorder has it."""
+        recorder = self._hass.data.get(DATA_INSTANCE)
+        if recorder is None or not recorder.async_recorder_ready.is_set():
+            return
+        async with self._flushing:
+            await _processed(recorder)
+            compiled = await recorder.async_add_executor_job(_compiled, self._hass)
+            written = [
+                (stale, until)
+                for stale in await self._archive.stale()
+                if (until := await self._write(recorder, stale, compiled))
+            ]
+            await _processed(recorder)
+            for stale, until in written:
+                await self._archive.settle(stale, until)
+
+    async def _write(self, recorder: Recorder, stale: Stale, compiled: datetime) -> datetime | None:
+        """Queue the rows of one series; return how far they go, None if it has to wait."""
+        now = dt_util.utcnow()
+        if stale.name == NIGHT:
+            await self._write_nights(recorder, stale, now)
+        elif stale.name not in Metric:
+            return now
+        elif METRICS[metric := Metric(stale.name)].counter:
+            await self._write_counter(recorder, stale, metric, now)
+        else:
+            return await self._write_readings(recorder, stale, metric, compiled)
+        return now
+
+    async def _write_readings(
+        self, recorder: Recorder, stale: Stale, metric: Metric, compiled: datetime
+    ) -> datetime | None:
+        if (series := await self._own_series(recorder, stale.ring, metric)) is None:
+            return None
+        until = _floor(compiled, HOUR)
+        since = _floor(stale.since, HOUR)
+        kept = _floor(dt_util.utcnow() - timedelta(days=recorder.keep_days), HOUR)
+        hours = await self._archive.buckets(stale.ring, metric, HOUR, since, until)
+        fives = await self._archive.buckets(
+            stale.ring, metric, FIVE_MINUTES, max(since, kept), compiled
+        )
+        entity_id = series.meta["statistic_id"]
+        if self._entity_id(stale.ring, metric) != entity_id:
+            return None  # renamed while we looked
+        if stale.rebuild:
+            recorder.async_clear_statistics([entity_id])
+        if hours:
+            async_import_statistics(self._hass, series.meta, _rows(hours, series.convert))
+        if fives and (table := getattr(db_schema, "StatisticsShortTerm", None)):
+            recorder.async_import_statistics(series.meta, _rows(fives, series.convert), table)
+        return until if until > since else None
+
+    def _entity_id(self, ring: str, metric: Metric) -> str | None:
+        return er.async_get(self._hass).async_get_entity_id(SENSOR, DOMAIN, f"{ring}_{metric}")
+
+    async def _own_series(self, recorder: Recorder, ring: str, metric: Metric) -> _Series | None:
+        """Return the series as the recorder has it, or as it would begin it."""
+        if (
+            (entity_id := self._entity_id(ring, metric)) is None
+            or (state := self._hass.states.get(entity_id)) is None
+            or state.attributes.get(ATTR_STATE_CLASS) != SensorStateClass.MEASUREMENT
+            or not is_entity_recorded(self._hass, entity_id)
+        ):
+            return None
+        known = await recorder.async_add_executor_job(
+            lambda: get_metadata(self._hass, statistic_ids={entity_id})
+        )
+        if entity_id in known:
+            _, meta = known[entity_id]
+        else:
+            unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
+            meta = _meta("recorder", entity_id, None, unit, StatisticMeanType.ARITHMETIC)
+        convert = _conversion(METRICS[metric].unit or None, meta["unit_of_measurement"])
+        if convert is None or meta["mean_type"] is not StatisticMeanType.ARITHMETIC:
+            return None
+        return _Series(meta, convert)
+
+    async def _write_counter(
+        self, recorder: Recorder, stale: Stale, metric: Metric, now: datetime
+    ) -> None:
+        since = _floor(stale.since, HOUR)
+        total = await self._archive.total(stale.ring, metric, since)
+        rows: list[StatisticData] = []
+        for bucket in await self._archive.buckets(stale.ring, metric, HOUR, since, now):
+            total += bucket.total
+            rows.append({"start": bucket.start, "state": bucket.total, "sum": total})
+        self._write_external(
+            recorder, stale, metric, METRICS[metric].unit, StatisticMeanType.NONE, rows
+        )
+
+    async def _write_nights(self, recorder: Recorder, stale: Stale, now: datetime) -> None:
+        nights = [
+            sleep
+            for sleep in await self._archive.sleeps(stale.ring, stale.since, now)
+            if not sleep.nap and sleep.end <= now
+        ]
+        for name, stages in NIGHT_FIGURES.items():
+            self._write_external(
+                recorder,
+                stale,
+                name,
+                UnitOfTime.MINUTES,
+                StatisticMeanType.ARITHMETIC,
+                _night_rows(nights, stages),
+            )
+
+    @callback
+    def _write_external(
+        self,
+        recorder: Recorder,
+        stale: Stale,
+        name: str,
+        unit: str,
+        mean_type: StatisticMeanType,
+        rows: list[StatisticData],
+    ) -> None:
+        entry = self._hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, stale.ring)
+        title = f"{entry.title if entry else stale.ring} {name.replace('_', ' ')}"
+        statistic_id = f"{DOMAIN}:{slugify(stale.ring)}_{name}"
+        if stale.rebuild:
+            recorder.async_clear_statistics([statistic_id])
+        if rows:
+            meta = _meta(DOMAIN, statistic_id, title, unit, mean_type)
+            async_add_external_statistics(self._hass, meta, rows)
+
+
+async def _processed(recorder: Recorder) -> None:
+    """Wait until the recorder has done all that is queued now."""
+    done = asyncio.get_running_loop().create_future()
+    recorder.queue_task(SynchronizeTask(done))
+    await done
+
+
+def _compiled(hass: HomeAssistant) -> datetime:
+    """Return the end of the recorder's last run.
+
+    Runs of the future, left by a clock that was wrong, say nothing of the periods before them.
+    """
+    runs = db_schema.StatisticsRuns.start
+    with session_scope(hass=hass, read_only=True) as session:
+        last = session.scalar(select(func.max(runs)).where(runs <= dt_util.utcnow()))
+    return process_timestamp(last) + FIVE_MINUTES if last else EPOCH
+
+
+def _floor(when: datetime, width: timedelta) -> datetime:
+    return when - (when - EPOCH) % width
+
+
+def _conversion(unit: str | None, wanted: str | None) -> Callable[[float], float] | None:
+    converter = STATISTIC_UNIT_TO_UNIT_CONVERTER.get(unit)
+    if converter is not None and wanted in converter.VALID_UNITS:
+        return converter.converter_factory(unit, wanted)
+    return float if unit == wanted else None
+
+
+def _meta(
+    source: str,
+    statistic_id: str,
+    name: str | None,
+    unit: str | None,
+    mean_type: StatisticMeanType,
+) -> StatisticMetaData:
+    converter = STATISTIC_UNIT_TO_UNIT_CONVERTER.get(unit)
+    return StatisticMetaData(
+        source=source,
+        statistic_id=statistic_id,
+        name=name,
+        unit_of_measurement=unit,
+        unit_class=converter.UNIT_CLASS if converter else None,
+        mean_type=mean_type,
+        has_sum=mean_type is StatisticMeanType.NONE,
+    )
+
+
+def _rows(buckets: Iterable[Bucket], convert: Callable[[float], float]) -> list[StatisticData]:
+    return [
+        {
+            "start": bucket.start,
+            "mean": convert(bucket.mean),
+            "min": convert(bucket.low),
+            "max": convert(bucket.high),
+        }
+        for bucket in buckets
+    ]
+
+
+def _night_rows(nights: Iterable[Sleep], stages: tuple[Stage, ...]) -> list[StatisticData]:
+    """Put each night's time in these stages at its hour of waking.
+
+    A night without them has no row: many rings don't tell all stages apart.
+    """
+    minutes = {
+        _floor(night.end, HOUR): time / timedelta(minutes=1)
+        for night in nights
+        if (time := night.total(*stages))
+    }
+    return [{"start": at, "mean": m, "min": m, "max": m} for at, m in minutes.items()]
