@@ -1,0 +1,54 @@
+"""Smart rings over local Bluetooth: no cloud, no phone, no account."""
+
+from pathlib import Path
+
+from homeassistant.const import EVENT_HOMEASSISTANT_CLOSE, Platform
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.storage import STORAGE_DIR
+from homeassistant.helpers.typing import ConfigType
+
+from .archive import Archive
+from .const import DATA_ARCHIVE, DOMAIN
+from .coordinator import RingConfigEntry, RingCoordinator
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR)
+
+
+async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
+    """Open the archive, which all rings share."""
+    archive = await Archive.open(Path(hass.config.path(STORAGE_DIR, f"{DOMAIN}.db")))
+    hass.data[DATA_ARCHIVE] = archive
+
+    async def close(_: Event) -> None:
+        await archive.close()
+
+    hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)
+    if archive.set_aside:
+        ir.async_create_issue(
+            hass,
+            DOMAIN,
+            "archive_damaged",
+            is_fixable=False,
+            severity=ir.IssueSeverity.ERROR,
+            translation_key="archive_damaged",
+            translation_placeholders={"file": archive.set_aside.name},
+        )
+    return True
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool:
+    """Show what is known of a ring and start to listen for it."""
+    coordinator = RingCoordinator(hass, entry, hass.data[DATA_ARCHIVE])
+    await coordinator.async_config_entry_first_refresh()
+    entry.runtime_data = coordinator
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    coordinator.async_start()
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool:
+    """Leave the ring alone; its link, if there is one, is given back."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)

@@ -1,0 +1,80 @@
+"""What a ring can be told to do."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import override
+
+from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
+from homeassistant.components.button.const import ButtonDeviceClass
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import RingConfigEntry, RingCoordinator
+from .entity import RingEntity, RingEntityDescription, async_add_supported
+from .rings.models import Capability
+from .rings.ring import Ring
+
+PARALLEL_UPDATES = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingButtonDescription(RingEntityDescription, ButtonEntityDescription):
+    """A button and what it does; it raises `ContactError`."""
+
+    press_fn: Callable[[RingCoordinator], Awaitable[None]]
+
+
+def _tell(
+    command: Callable[[Ring], Awaitable[None]],
+) -> Callable[[RingCoordinator], Awaitable[None]]:
+    return lambda coordinator: coordinator.async_command(command)
+
+
+BUTTONS = (
+    RingButtonDescription(
+        key="sync",
+        translation_key="sync",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        press_fn=RingCoordinator.async_sync,
+    ),
+    RingButtonDescription(
+        key="find",
+        capability=Capability.FIND,
+        device_class=ButtonDeviceClass.IDENTIFY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        press_fn=_tell(lambda ring: ring.find()),
+    ),
+    RingButtonDescription(
+        key="set_time",
+        translation_key="set_time",
+        capability=Capability.SET_TIME,
+        entity_category=EntityCategory.CONFIG,
+        press_fn=_tell(lambda ring: ring.set_time()),
+    ),
+    RingButtonDescription(
+        key="restart",
+        capability=Capability.RESTART,
+        device_class=ButtonDeviceClass.RESTART,
+        entity_category=EntityCategory.CONFIG,
+        entity_registry_enabled_default=False,
+        press_fn=_tell(lambda ring: ring.restart()),
+    ),
+)
+
+
+async def async_setup_entry(
+    _hass: HomeAssistant, entry: RingConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+) -> None:
+    """Add the buttons a ring has."""
+    async_add_supported(entry.runtime_data, BUTTONS, RingButton, async_add_entities)
+
+
+class RingButton(RingEntity, ButtonEntity):
+    """A button of a ring."""
+
+    entity_description: RingButtonDescription
+
+    @override
+    async def async_press(self) -> None:
+        await self.entity_description.press_fn(self.coordinator)

@@ -1,0 +1,202 @@
+"""Finding and adding a ring, and its options."""
+
+from collections.abc import Mapping
+import logging
+from typing import Any, NamedTuple, Self, override
+
+from bluetooth_data_tools import human_readable_name
+from homeassistant.components.bluetooth import (
+    BluetoothServiceInfoBleak,
+    async_discovered_service_info,
+    async_request_active_scan,
+)
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL, UnitOfTime
+from homeassistant.core import callback
+from homeassistant.helpers.selector import (
+    NumberSelector,
+    NumberSelectorConfig,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+)
+import probatio
+
+from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
+from .contact import Contact, ContactError
+from .rings import family_of, recognise
+from .rings.models import RingMemory
+from .rings.recognise import Advertisement, Model
+
+_LOGGER = logging.getLogger(__name__)
+
+OPTIONS = probatio.Schema(
+    {
+        probatio.Required(CONF_SYNC_INTERVAL): NumberSelector(
+            NumberSelectorConfig(min=5, max=240, step=1, unit_of_measurement=UnitOfTime.MINUTES)
+        )
+    }
+)
+
+
+class Found(NamedTuple):
+    """A ring that was heard."""
+
+    address: str
+    name: str
+    model: Model
+
+    @classmethod
+    def of(cls, info: BluetoothServiceInfoBleak) -> Self | None:
+        """Tell from an advertisement whether it is a ring of ours."""
+        model = recognise(
+            Advertisement(info.name, frozenset(info.service_uuids), info.manufacturer_data)
+        )
+        if model is None:
+            return None
+        # Most names end in the last two bytes of the address already.
+        shown = info.address.replace(":", "")[-4:]
+        named = info.name.upper().endswith(shown)
+        name = info.name if named else human_readable_name(None, info.name, info.address)
+        return cls(info.address, name, model)
+
+
+class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
+    """Adds one ring. Nothing is sent to a ring before a person chose it."""
+
+    VERSION = 1
+
+    def __init__(self) -> None:
+        """Know no ring yet."""
+        self._found: dict[str, Found] = {}
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(config_entry: ConfigEntry) -> SmartRingsOptionsFlow:
+        return SmartRingsOptionsFlow()
+
+    @override
+    async def async_step_bluetooth(
+        self, discovery_info: BluetoothServiceInfoBleak
+    ) -> ConfigFlowResult:
+        if (found := Found.of(discovery_info)) is None:
+            return self.async_abort(reason="not_supported")
+        self._async_abort_entries_match({CONF_ADDRESS: found.address})
+        await self.async_set_unique_id(found.address)
+        self._abort_if_unique_id_configured()
+        self._found = {found.address: found}
+        self.context["title_placeholders"] = {"name": found.name}
+        return await self.async_step_bluetooth_confirm()
+
+    async def async_step_bluetooth_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask first: all rings of the neighbourhood are discovered, and each contact costs."""
+        (found,) = self._found.values()
+        if user_input is None:
+            return self._show("bluetooth_confirm", {"name": found.name})
+        return await self._async_connect("bluetooth_confirm", found)
+
+    @override
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        return await self._async_choose("user", user_input)
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Try the ring again, under another address if it has one now."""
+        return await self._async_choose(
+            "reconfigure", user_input, self._get_reconfigure_entry().data[CONF_ADDRESS]
+        )
+
+    async def _async_choose(
+        self, step: str, user_input: dict[str, Any] | None, own: str | None = None
+    ) -> ConfigFlowResult:
+        """Let a person choose among the rings in reach; those of other entries are left out."""
+        if user_input is not None:
+            return await self._async_connect(step, self._found[user_input[CONF_ADDRESS]])
+        # Some rings tell their name only when an active scan asks for it.
+        await async_request_active_scan(self.hass)
+        taken = {
+            entry.data[CONF_ADDRESS] for entry in self._async_current_entries(include_ignore=False)
+        }
+        heard = map(Found.of, async_discovered_service_info(self.hass, connectable=True))
+        self._found = {
+            found.address: found for found in heard if found and found.address not in taken - {own}
+        }
+        if not self._found:
+            return self.async_abort(reason="no_devices_found")
+        return self._show(step, {}, suggested=own)
+
+    async def _async_connect(self, step: str, found: Found) -> ConfigFlowResult:
+        """Prove that it is a ring of ours; if that fails, show the step again with the reason."""
+        by_serial = family_of(found.model).identity_is_serial
+        if not by_serial:
+            await self._async_claim(found.address, found)
+        memory = RingMemory()
+        try:
+            contact = Contact(self.hass, found.model, found.address, found.name)
+            async with contact.open(memory) as ring:
+                await ring.info()
+        except ContactError as err:
+            return self._show(step, err.translation_placeholders, found.address, err.reason)
+        except Exception:
+            _LOGGER.exception("Unexpected error while a ring was added")
+            return self._show(step, {"name": found.name}, found.address, "unknown")
+        if by_serial:
+            await self._async_claim(memory.info.serial or found.address, found)
+        data = {CONF_ADDRESS: found.address, CONF_MODEL: found.model.key}
+        if self.source == SOURCE_RECONFIGURE:
+            return self.async_update_reload_and_abort(
+                self._get_reconfigure_entry(), data_updates=data
+            )
+        return self.async_create_entry(title=found.name, data=data)
+
+    async def _async_claim(self, key: str, found: Found) -> None:
+        """Take a ring's identity; end the flow if it is another entry's, or not this entry's."""
+        await self.async_set_unique_id(key, raise_on_progress=False)
+        if self.source == SOURCE_RECONFIGURE:
+            self._abort_if_unique_id_mismatch(reason="another_ring")
+        else:
+            self._abort_if_unique_id_configured(updates={CONF_ADDRESS: found.address})
+
+    def _show(
+        self,
+        step: str,
+        placeholders: Mapping[str, str] | None,
+        suggested: str | None = None,
+        error: str | None = None,
+    ) -> ConfigFlowResult:
+        """Show the form of a step: nothing to fill in, or the choice of a ring."""
+        options = [SelectOptionDict(value=f.address, label=f.name) for f in self._found.values()]
+        chosen = probatio.Required(CONF_ADDRESS, default=suggested or options[0]["value"])
+        choice = probatio.Schema({chosen: SelectSelector(SelectSelectorConfig(options=options))})
+        return self.async_show_form(
+            step_id=step,
+            data_schema=None if step == "bluetooth_confirm" else choice,
+            description_placeholders=placeholders,
+            errors={"base": error} if error else None,
+        )
+
+
+class SmartRingsOptionsFlow(OptionsFlowWithReload):
+    """What a person may choose of how a ring is treated."""
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Show or take the options."""
+        if user_input is not None:
+            return self.async_create_entry(data=user_input)
+        minutes = DEFAULT_SYNC_INTERVAL.total_seconds() / 60
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(
+                OPTIONS, {CONF_SYNC_INTERVAL: minutes} | self.config_entry.options
+            ),
+        )

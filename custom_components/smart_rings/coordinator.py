@@ -1,0 +1,299 @@
+"""What is known of a ring, and when to ask it again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+import logging
+from typing import override
+
+from bleak_retry_connector import close_stale_connections_by_address
+from homeassistant.components.bluetooth import (
+    BluetoothServiceInfoBleak,
+    async_ble_device_from_address,
+    async_last_service_info,
+    async_register_advertisement_callback,
+)
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, DeviceInfo
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util import dt as dt_util
+
+from .archive import Archive
+from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
+from .contact import Contact, ContactError, Reason
+from .rings import MODELS
+from .rings.models import METRICS, Metric, RingInfo, RingMemory, RingState, Sample
+from .rings.ring import Ring
+
+_LOGGER = logging.getLogger(__name__)
+
+TICK = timedelta(minutes=1)
+# Rings advertise every one to five seconds, and a scanner misses many of these packets.
+AWAY_AFTER = timedelta(minutes=3)
+# Not more often by itself: each contact costs the ring's battery.
+MIN_INTERVAL = timedelta(minutes=5)
+# Scanners pause while they connect, so that a ring that refuses is tried ever less often.
+MAX_BACKOFF = timedelta(hours=1)
+# Of what a ring doesn't tell how often it records it.
+DEFAULT_LOGGING = timedelta(hours=1)
+
+type RingConfigEntry = ConfigEntry[RingCoordinator]
+
+
+class RingCoordinator(DataUpdateCoordinator[RingState]):
+    """Asks one ring when it is there and it is time, keeps what it said, and for how long it holds.
+
+    A ring that is away is no error. Without an interval of its own, a refresh is started by what is
+    heard of the ring (every packet of its advertisement), or by a person.
+    """
+
+    config_entry: RingConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: RingConfigEntry, archive: Archive) -> None:
+        """Take the entry and where everything is kept."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title)
+        self.key = str(entry.unique_id)
+        self.archive = archive
+        self.model = MODELS[entry.data[CONF_MODEL]]
+        self.contact = Contact(hass, self.model, entry.data[CONF_ADDRESS], entry.title)
+        self.interval = timedelta(
+            minutes=entry.options.get(
+                CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL / timedelta(minutes=1)
+            )
+        )
+        self.memory = RingMemory()
+        self.data = RingState()
+        self.said_at: datetime | None = None
+        self.last_sync: datetime | None = None
+        self.error: ContactError | None = None
+        self.failures = 0
+        self.dropped: Counter[str] = Counter()
+        self._heard_at = -AWAY_AFTER.total_seconds()
+        self._was_in_range = True
+        self._returned = True
+        self._syncing: asyncio.Task[None] | None = None
+
+    @property
+    def in_range(self) -> bool:
+        """Whether the ring was heard lately; while it is connected it doesn't advertise."""
+        silence = self.hass.loop.time() - self._heard_at
+        return self.contact.connected or silence < AWAY_AFTER.total_seconds()
+
+    @property
+    def rssi(self) -> int | None:
+        """How well the best of the scanners hears the ring, in dBm."""
+        info = async_last_service_info(self.hass, self.contact.address, connectable=True)
+        return info.rssi if info and self.in_range else None
+
+    @property
+    def device_info(self) -> DeviceInfo:
+        """What the device page shows."""
+        info = self.memory.info
+        return DeviceInfo(
+            identifiers={(DOMAIN, self.key)},
+            connections={(CONNECTION_BLUETOOTH, self.contact.address)},
+            name=self.config_entry.title,
+            manufacturer=self.model.manufacturer,
+            model=self.model.name,
+            serial_number=info.serial,
+            sw_version=info.firmware,
+            hw_version=info.hardware,
+        )
+
+    def said(self, max_age: timedelta) -> RingState:
+        """Return what the ring said of itself, if that is not older than `max_age`."""
+        if self.said_at is None or dt_util.utcnow() - self.said_at > max_age:
+            return RingState()
+        return self.data
+
+    def sample(self, metric: Metric) -> Sample | None:
+        """Return the newest value of a metric as long as it can be taken for the present one.
+
+        A reading holds for two of the ring's recording intervals and a sync interval, a counter
+        until the wearer's midnight.
+        """
+        if (sample := self.data.latest.get(metric)) is None:
+            return None
+        if METRICS[metric].counter:
+            # The ring's midnight is a little off ours, at a change of the time zone by hours.
+            holds = sample.start > dt_util.start_of_local_day() - timedelta(hours=12)
+        else:
+            max_age = 2 * self.memory.logging.get(metric, DEFAULT_LOGGING) + self.interval
+            holds = dt_util.utcnow() - sample.end <= max_age
+        return sample if holds else None
+
+    @callback
+    def async_start(self) -> None:
+        """Listen to the ring from now on."""
+        if info := async_last_service_info(self.hass, self.contact.address, connectable=True):
+            self._heard_at = info.time
+        for unsubscribe in (
+            async_register_advertisement_callback(self.hass, self._heard, self.contact.address),
+            async_track_time_interval(self.hass, self._tick, TICK, cancel_on_shutdown=True),
+        ):
+            self.config_entry.async_on_unload(unsubscribe)
+        self._look()
+
+    async def async_sync(self) -> None:
+        """Ask the ring now. Raises `ContactError`."""
+        await self.async_refresh()
+        if error := self.error or (None if self.last_update_success else self.last_exception):
+            raise error
+
+    async def async_command(self, command: Callable[[Ring], Awaitable[object]]) -> None:
+        """Let the ring do something. Raises `ContactError`."""
+        async with self._talk() as ring:
+            await command(ring)
+        self.async_update_listeners()
+
+    @override
+    async def _async_setup(self) -> None:
+        stored = await self.archive.memory(self.key)
+        address = self.contact.address
+        if not stored and not async_ble_device_from_address(self.hass, address, connectable=True):
+            error = self.contact.unreachable(Reason.OUT_OF_RANGE)
+            raise ConfigEntryNotReady(
+                translation_domain=DOMAIN,
+                translation_key=error.reason,
+                translation_placeholders=error.translation_placeholders,
+            )
+        self.memory = RingMemory.from_dict(stored.get("memory", {}))
+        self.data = RingState.from_dict(stored.get("state", {}))
+        self.said_at = dt_util.parse_datetime(stored.get("said_at") or "")
+        self.last_sync = dt_util.parse_datetime(stored.get("last_sync") or "")
+        if self.said_at:
+            ago = (dt_util.utcnow() - self.said_at).total_seconds()
+            self.contact.used_at = self.hass.loop.time() - ago
+        await close_stale_connections_by_address(address)
+
+    @override
+    async def _async_update_data(self) -> RingState:
+        """Ask the ring, but at set-up: then what is stored has to do."""
+        if self.config_entry.state is not ConfigEntryState.SETUP_IN_PROGRESS:
+            await self._sync()
+        return self.data
+
+    async def _sync(self) -> None:
+        try:
+            async with self._talk() as ring:
+                await self._read(ring)
+        except ContactError as err:
+            if err.reason is Reason.OUT_OF_RANGE:
+                self.error = err
+                return
+            if not self.failures:
+                _LOGGER.info("No contact with %s: %s", self.name, err)
+            self.error = err
+            self.failures += 1
+        else:
+            if self.failures:
+                _LOGGER.info("Contact with %s is back", self.name)
+            self.error = None
+            self.failures = 0
+        self._returned = False
+
+    async def _read(self, ring: Ring) -> None:
+        """Do what a contact is for; the clock is set after what was written by it is read."""
+        if self.memory.info == RingInfo():
+            await ring.info()
+        state = await ring.state()
+        self.data = replace(state, latest=_newest(self.data.latest, state.latest))
+        self.said_at = dt_util.utcnow()
+        async for batch in ring.history(await self.archive.cursor(self.key)):
+            await self.archive.commit(self.key, batch)
+        if ring.clock_due():
+            await ring.set_time()
+        self.last_sync = dt_util.utcnow()
+
+    @asynccontextmanager
+    async def _talk(self) -> AsyncIterator[Ring]:
+        """Open a contact; what was learned in it is kept, however it ends."""
+        try:
+            async with self.contact.open(self.memory) as ring:
+                try:
+                    yield ring
+                finally:
+                    self.dropped += ring.dropped + ring.link.dropped
+                    self._heard_at = self.hass.loop.time()
+        finally:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        recorded = {
+            metric: sample
+            for metric, sample in (await self.archive.latest(self.key)).items()
+            if not METRICS[metric].counter
+        }
+        self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
+        await self.archive.remember(
+            self.key,
+            {
+                "memory": self.memory.as_dict(),
+                "state": self.data.as_dict(),
+                "said_at": self.said_at and self.said_at.isoformat(),
+                "last_sync": self.last_sync and self.last_sync.isoformat(),
+            },
+        )
+        dr.async_get(self.hass).async_get_or_create(
+            config_entry_id=self.config_entry.entry_id, **self.device_info
+        )
+
+    @callback
+    def _heard(self, info: BluetoothServiceInfoBleak) -> None:
+        """Take one packet, of which there are many."""
+        if info.connectable:
+            self._heard_at = self.hass.loop.time()
+            self._look()
+
+    @callback
+    def _tick(self, _now: datetime) -> None:
+        """Let time pass: values age, and a ring that is silent has left."""
+        self._look()
+        self.async_update_listeners()
+
+    @callback
+    def _look(self) -> None:
+        """Notice that the ring came or left, and start a sync when one is due."""
+        if self.in_range is not self._was_in_range:
+            self._was_in_range = self.in_range
+            self._returned |= self.in_range
+            _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
+            self.async_update_listeners()
+        if self._is_due():
+            # The packet this may be called for is not stored yet: not before the next turn.
+            self._syncing = self.config_entry.async_create_background_task(
+                self.hass, self.async_refresh(), f"{DOMAIN} sync", eager_start=False
+            )
+
+    def _is_due(self) -> bool:
+        if not self.in_range or self.config_entry.pref_disable_polling:
+            return False
+        if self._syncing and not self._syncing.done():
+            return False
+        return self.hass.loop.time() - self.contact.used_at >= self._pause().total_seconds()
+
+    def _pause(self) -> timedelta:
+        """Return how long to leave the ring in peace after the last contact."""
+        if self._returned:
+            return MIN_INTERVAL
+        if self.failures:
+            doubled = MIN_INTERVAL * (1 << min(self.failures - 1, 8))
+            return min(doubled, max(MAX_BACKOFF, self.interval))
+        return self.interval
+
+
+def _newest(known: Mapping[Metric, Sample], said: Mapping[Metric, Sample]) -> dict[Metric, Sample]:
+    """Return the newest of two samples for each metric; of a counter, the one said last."""
+    return dict(known) | {
+        metric: sample
+        for metric, sample in said.items()
+        if METRICS[metric].counter or metric not in known or sample.start >= known[metric].start
+    }

@@ -1,0 +1,54 @@
+"""What helps to find out why a ring does not do as it should; nothing of its wearer."""
+
+from typing import Any
+
+from homeassistant.components.bluetooth import async_last_service_info
+from homeassistant.core import HomeAssistant
+from homeassistant.loader import async_get_loaded_integration
+
+from .const import DOMAIN
+from .coordinator import RingConfigEntry, RingCoordinator
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: RingConfigEntry
+) -> dict[str, Any]:
+    """Return counters, versions, cursors and reasons: no reading, address, serial, key or name."""
+    coordinator = entry.runtime_data
+    memory = coordinator.memory
+    return {
+        "version": str(async_get_loaded_integration(hass, DOMAIN).version),
+        "model": coordinator.model.key,
+        "firmware": memory.info.firmware,
+        "hardware": memory.info.hardware,
+        "capabilities": sorted(memory.capabilities),
+        "notes": memory.notes,
+        "logging": {metric: str(every) for metric, every in memory.logging.items()},
+        "clock": [[setting.at.isoformat(), str(setting.offset)] for setting in memory.clock],
+        "cursor": await coordinator.archive.cursor(coordinator.key),
+        "sync_interval": str(coordinator.interval),
+        "polling_disabled": entry.pref_disable_polling,
+        "last_sync": coordinator.last_sync and coordinator.last_sync.isoformat(),
+        "in_range": coordinator.in_range,
+        "rssi": coordinator.rssi,
+        "failures": coordinator.failures,
+        "reason": coordinator.error and coordinator.error.reason,
+        "dropped": dict(coordinator.dropped),
+        "advertisement": _shape(coordinator),
+    }
+
+
+def _shape(coordinator: RingCoordinator) -> dict[str, Any] | None:
+    """Return what an advertisement is made of; its name and data may hold the address."""
+    address = coordinator.contact.address
+    if (info := async_last_service_info(coordinator.hass, address, connectable=True)) is None:
+        return None
+    return {
+        "has_name": info.name != address,
+        "service_uuids": sorted(info.service_uuids),
+        "service_data": {uuid: len(data) for uuid, data in info.service_data.items()},
+        "manufacturer_data": {
+            str(company): len(data) for company, data in info.manufacturer_data.items()
+        },
+        "connectable": info.connectable,
+    }

@@ -1,0 +1,132 @@
+"""What a ring measured, and how it is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, override
+
+from homeassistant.components.sensor import (
+    SensorDeviceClass,
+    SensorEntity,
+    SensorEntityDescription,
+    SensorStateClass,
+)
+from homeassistant.const import (
+    PERCENTAGE,
+    SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+    EntityCategory,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.typing import StateType
+
+from .coordinator import RingConfigEntry, RingCoordinator
+from .entity import RingEntity, RingEntityDescription, async_add_supported
+from .rings.models import METRICS, Capability, Metric
+
+PARALLEL_UPDATES = 0
+
+ATTR_MEASURED_AT = "measured_at"
+# A ring loses about a sixth of its charge a day.
+BATTERY_HOLDS = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingSensorDescription(RingEntityDescription, SensorEntityDescription):
+    """A sensor: its value, and where it has one the time that value is of."""
+
+    value_fn: Callable[[RingCoordinator], StateType | datetime]
+    measured_fn: Callable[[RingCoordinator], datetime | None] | None = None
+
+
+def _measured_at(coordinator: RingCoordinator, metric: Metric) -> datetime | None:
+    sample = coordinator.data.latest.get(metric)
+    return sample.end if sample else None
+
+
+def _reading(metric: Metric) -> RingSensorDescription:
+    """Return the sensor of a reading, whose long-term statistics are its own."""
+
+    def value(coordinator: RingCoordinator) -> float | None:
+        sample = coordinator.sample(metric)
+        return sample.value if sample else None
+
+    return RingSensorDescription(
+        key=metric,
+        translation_key=metric,
+        capability=Capability(metric),
+        native_unit_of_measurement=METRICS[metric].unit,
+        state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=0,
+        value_fn=value,
+        measured_fn=lambda coordinator: _measured_at(coordinator, metric),
+    )
+
+
+def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
+    readings = (s for m, s in coordinator.data.latest.items() if not METRICS[m].counter)
+    return max((sample.end for sample in readings), default=None)
+
+
+SENSORS = (
+    _reading(Metric.HEART_RATE),
+    RingSensorDescription(
+        key="battery",
+        capability=Capability.BATTERY,
+        device_class=SensorDeviceClass.BATTERY,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=PERCENTAGE,
+        value_fn=lambda coordinator: coordinator.said(BATTERY_HOLDS).battery,
+        measured_fn=lambda coordinator: coordinator.said_at,
+    ),
+    RingSensorDescription(
+        key="last_measurement",
+        translation_key="last_measurement",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=_last_measurement,
+    ),
+    RingSensorDescription(
+        key="last_sync",
+        translation_key="last_sync",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda coordinator: coordinator.last_sync,
+    ),
+    RingSensorDescription(
+        key="rssi",
+        device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+        value_fn=lambda coordinator: coordinator.rssi,
+    ),
+)
+
+
+async def async_setup_entry(
+    _hass: HomeAssistant, entry: RingConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+) -> None:
+    """Add the sensors a ring has."""
+    async_add_supported(entry.runtime_data, SENSORS, RingSensor, async_add_entities)
+
+
+class RingSensor(RingEntity, SensorEntity):
+    """A sensor of a ring."""
+
+    entity_description: RingSensorDescription
+
+    # It changes with every reading, and the state's own history tells when.
+    _unrecorded_attributes = frozenset({ATTR_MEASURED_AT})
+
+    @property
+    @override
+    def native_value(self) -> StateType | datetime:
+        return self.entity_description.value_fn(self.coordinator)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
+        if (measured := self.entity_description.measured_fn) is None:
+            return None
+        return {ATTR_MEASURED_AT: measured(self.coordinator)}
