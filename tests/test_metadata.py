@@ -275,13 +275,10 @@ def test_flow_texts() -> None:
         for kind in ("step", "abort", "error")
     }
     for name, arguments in calls():
-        wanted = {"abort": FLOW_HELPER_REASONS.get(name)}
-        if name == "async_abort":
-            wanted = {"abort": arguments.get("reason")}
-        elif name == "async_show_form":
-            wanted = {"step": arguments.get("step_id")}
-        for kind, key in wanted.items():
-            assert key is None or key in have[kind]
+        kind, key = "step", arguments.get("step_id") if name == "async_show_form" else None
+        if name in FLOW_HELPER_REASONS or name == "async_abort":
+            kind, key = "abort", arguments.get("reason", FLOW_HELPER_REASONS.get(name))
+        assert key is None or key in have[kind]
     for flow in flows:
         for step, content in flow.get("step", {}).items():
             assert content.get("data", {}).keys() == content.get("data_description", {}).keys(), (
