@@ -163,7 +163,7 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Take a ring's identity; end the flow if it is another entry's, or not this entry's."""
         await self.async_set_unique_id(key, raise_on_progress=False)
         if self.source == SOURCE_RECONFIGURE:
-            self._abort_if_unique_id_mismatch(reason="another_ring")
+            self._abort_if_unique_id_mismatch()
         else:
             self._abort_if_unique_id_configured(updates={CONF_ADDRESS: found.address})
 

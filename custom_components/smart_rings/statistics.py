@@ -161,7 +161,7 @@ class Statistics:
         else:
             unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
             meta = _meta("recorder", entity_id, None, unit, StatisticMeanType.ARITHMETIC)
-        convert = _conversion(METRICS[metric].unit or None, meta["unit_of_measurement"])
+        convert = _conversion(METRICS[metric].unit, meta["unit_of_measurement"])
         if convert is None or meta["mean_type"] is not StatisticMeanType.ARITHMETIC:
             return None
         return _Series(meta, convert)
@@ -237,11 +237,13 @@ def _floor(when: datetime, width: timedelta) -> datetime:
     return when - (when - EPOCH) % width
 
 
-def _conversion(unit: str | None, wanted: str | None) -> Callable[[float], float] | None:
+def _conversion(unit: str, wanted: str | None) -> Callable[[float], float] | None:
+    if unit == (wanted or ""):
+        return float
     converter = STATISTIC_UNIT_TO_UNIT_CONVERTER.get(unit)
-    if converter is not None and wanted in converter.VALID_UNITS:
-        return converter.converter_factory(unit, wanted)
-    return float if unit == wanted else None
+    if converter is None or wanted not in converter.VALID_UNITS:
+        return None
+    return converter.converter_factory(unit, wanted)
 
 
 def _meta(
