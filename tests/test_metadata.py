@@ -279,8 +279,10 @@ def test_flow_texts() -> None:
         if name in FLOW_HELPER_REASONS or name == "async_abort":
             kind, key = "abort", arguments.get("reason", FLOW_HELPER_REASONS.get(name))
         assert key is None or key in have[kind]
+    methods = {function.name for function in nodes(ast.AsyncFunctionDef)}
     for flow in flows:
         for step, content in flow.get("step", {}).items():
+            assert f"async_step_{step}" in methods
             assert content.get("data", {}).keys() == content.get("data_description", {}).keys(), (
                 step
             )
