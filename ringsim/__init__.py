@@ -1,0 +1,1 @@
+"""Virtual rings behind a virtual ESPHome Bluetooth proxy, written from docs/protocols/."""

@@ -1,0 +1,1 @@
+"""Virtual rings, a family a file."""
