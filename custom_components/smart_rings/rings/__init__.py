@@ -12,12 +12,15 @@ from .clock import Clock
 from .colmi import ColmiRing
 from .link import Connect, Link
 from .models import RingMemory
+from .oxyii import OxyIIRing
 from .recognise import Advertisement, Model, first_match
 from .ring import Ring
+from .viatom import ViatomRing
 
 __all__ = ["FAMILIES", "MODELS", "Advertisement", "Model", "connect", "family_of", "recognise"]
 
-FAMILIES: tuple[type[Ring], ...] = (ColmiRing,)
+# First match wins: the name O2Ring S begins with O2Ring.
+FAMILIES: tuple[type[Ring], ...] = (ColmiRing, OxyIIRing, ViatomRing)
 
 MODELS: Mapping[str, Model] = {model.key: model for family in FAMILIES for model in family.models}
 _FAMILY_OF = {model.key: family for family in FAMILIES for model in family.models}
@@ -39,6 +42,6 @@ async def connect(
 ) -> AsyncIterator[Ring]:
     """Connect, check and subscribe; give the link back at the end, whatever happens."""
     async with Link(connector) as link:
-        ring = family_of(model)(link, memory, clock)
+        ring = family_of(model)(link, memory, clock, model)
         await ring.open()
         yield ring

@@ -9,6 +9,8 @@ from .models import ClockSetting, Span
 KEEP = timedelta(days=40)
 # A reading may be stamped at the end of the slot it is taken in.
 SLACK = timedelta(minutes=5)
+# A difference drift can't make in weeks: someone else set the clock, or it was lost.
+JUMP = timedelta(minutes=3)
 
 
 def utcnow() -> datetime:
@@ -83,6 +85,23 @@ class Clock:
         while len(self.settings) > 1 and self.settings[1].at < setting.at - KEEP:
             del self.settings[0]
         self.doubts[:] = [doubt for doubt in self.doubts if doubt[1] > setting.at - KEEP]
+
+    def read(self, ring_time: datetime, since: datetime | None) -> timedelta:
+        """Learn from what the ring's clock shows; return how far it is from where it should be.
+
+        A clock that does not show what it was set to is taken to have done so since it was read
+        last, or ever.
+        """
+        target = self.target()
+        offset = timedelta(
+            seconds=round((ring_time.replace(tzinfo=UTC) - target.at).total_seconds())
+        )
+        if not self.settings:
+            self.settings.append(ClockSetting(since or target.at - KEEP, offset))
+        elif abs(offset - self.settings[-1].offset) > JUMP:
+            last = self.settings[-1].at
+            self.settings.append(ClockSetting(max(since or last, last), offset))
+        return offset - target.offset
 
     def was_off(self, since: datetime | None, shift: timedelta) -> None:
         """Doubt what the ring wrote with a clock off by `shift`: since then, or ever."""

@@ -13,6 +13,7 @@ from bleak.exc import BleakError
 from .errors import RingDisconnected, RingError, RingNotSupported, RingTimeout
 
 DISCONNECT_TIMEOUT = 10.0
+PIECE_PAUSE = 0.02
 
 type Decoder[T] = Generator[str | None, bytes, T]
 """Is sent frame after frame and returns the decoded reply.
@@ -49,6 +50,10 @@ class Framer(Protocol):
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Take one notification and yield the frames it completes."""
+
+    def rest(self) -> Iterable[bytes]:
+        """Yield what was held back behind an unfinished frame, now that nothing more comes."""
+        return ()
 
     def reset(self) -> None:
         """Forget an unfinished frame."""
@@ -149,6 +154,8 @@ class Channel:
     may_send: Callable[[bytes], bool]
     unsolicited: Callable[[bytes], None]
     response: bool = False
+    piece: int | None = None
+    """Longer requests are written in pieces of this many bytes, a moment apart."""
     _pending: _Pending[Any] | None = field(default=None, init=False)
 
     async def request[T](self, request: Request[T]) -> T:
@@ -171,7 +178,11 @@ class Channel:
     async def _write(self, data: bytes) -> None:
         if not self.may_send(data):
             raise RingNotSupported(f"{data[:2].hex()} is not on the allow-list")
-        await self.link.write(self.write, data, response=self.response)
+        for at in range(0, len(data), self.piece or len(data)):
+            if at:
+                await asyncio.sleep(PIECE_PAUSE)
+            piece = data[at : at + (self.piece or len(data))]
+            await self.link.write(self.write, piece, response=self.response)
 
     async def _exchange[T](self, request: Request[T]) -> T:
         self.framer.reset()
@@ -181,16 +192,24 @@ class Channel:
             async with asyncio.timeout(request.first) as limit:
                 pending.limit = limit
                 await self._write(request.data)
-                return await pending.result
+                await asyncio.wait((pending.result,))
         except TimeoutError as err:
-            raise RingTimeout(f"No reply to {request.data[:2].hex()}") from err
+            self._take(self.framer.rest())
+            if not pending.result.done():
+                raise RingTimeout(f"No reply to {request.data[:2].hex()}") from err
         finally:
             self._pending = None
             pending.decoder.close()
+            if pending.result.done():
+                pending.result.exception()  # or asyncio logs what a cancelled caller can't retrieve
+        return pending.result.result()
 
     def on_notification(self, _characteristic: object, data: bytearray) -> None:
         """Take one notification from the stack."""
-        for frame in self.framer.feed(bytes(data)):
+        self._take(self.framer.feed(bytes(data)))
+
+    def _take(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
             pending = self._pending
             if pending and not pending.result.done() and self.key(frame) in pending.request.answers:
                 if reason := pending.feed(frame):

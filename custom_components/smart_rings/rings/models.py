@@ -18,6 +18,8 @@ class Metric(StrEnum):
     STEPS = "steps"
     DISTANCE = "distance"
     ENERGY = "energy"
+    PERFUSION_INDEX = "perfusion_index"
+    MOTION = "motion"
 
 
 class MetricInfo(NamedTuple):
@@ -38,6 +40,8 @@ METRICS: Mapping[Metric, MetricInfo] = {
     Metric.STEPS: MetricInfo("steps", 0, 200_000, counter=True),
     Metric.DISTANCE: MetricInfo("m", 0, 300_000, counter=True),
     Metric.ENERGY: MetricInfo("kcal", 0, 20_000, counter=True),
+    Metric.PERFUSION_INDEX: MetricInfo("%", 0.1, 25.4),
+    Metric.MOTION: MetricInfo("", 0, 254),
 }
 
 
@@ -50,7 +54,9 @@ class Capability(StrEnum):
     """What one unit says or shows it can do."""
 
     BATTERY = "battery"
+    VOLTAGE = "voltage"
     CHARGING = "charging"
+    WORN = "worn"
     HEART_RATE = "heart_rate"
     SPO2 = "spo2"
     HRV = "hrv"
@@ -59,7 +65,10 @@ class Capability(StrEnum):
     STEPS = "steps"
     DISTANCE = "distance"
     ENERGY = "energy"
+    PERFUSION_INDEX = "perfusion_index"
+    MOTION = "motion"
     SLEEP = "sleep"
+    RECORDING = "recording"
     MEASURE_HEART_RATE = "measure_heart_rate"
     MEASURE_SPO2 = "measure_spo2"
     MEASURE_HRV = "measure_hrv"
@@ -117,7 +126,34 @@ class Sleep:
         return sum((p.end - p.start for p in self.stages if p.stage in stages), timedelta())
 
 
-type Record = Sample | Sleep
+class RecordingFormat(StrEnum):
+    """How the bytes of a recording are laid out."""
+
+    VLD = "vld"
+    OXYII = "oxyii"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What an oximeter kept of one time it was worn: the ring's own file, decoded on demand.
+
+    Only finished files become recordings; `recordings.decode` reads them.
+    """
+
+    start: datetime
+    interval: timedelta
+    count: int
+    """How many samples there are, an interval apart."""
+    format: RecordingFormat
+    data: bytes
+
+    @property
+    def end(self) -> datetime:
+        """When the last sample's interval is over."""
+        return self.start + self.count * self.interval
+
+
+type Record = Sample | Sleep | Recording
 type Cursor = Mapping[str, Any]
 """How far history was read: JSON, opaque to all but the family that wrote it."""
 
@@ -150,6 +186,8 @@ class RingState:
     battery: int | None = None
     charging: bool | None = None
     worn: bool | None = None
+    voltage: float | None = None
+    """Of the battery, in volts."""
     latest: Mapping[Metric, Sample] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,6 +196,7 @@ class RingState:
             "battery": self.battery,
             "charging": self.charging,
             "worn": self.worn,
+            "voltage": self.voltage,
             "latest": [
                 [s.metric, s.start.timestamp(), s.value, s.duration.total_seconds()]
                 for s in self.latest.values()
@@ -181,6 +220,7 @@ class RingState:
             battery=data.get("battery"),
             charging=data.get("charging"),
             worn=data.get("worn"),
+            voltage=data.get("voltage"),
             latest={sample.metric: sample for sample in samples},
         )
 

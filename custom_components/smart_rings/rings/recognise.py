@@ -21,12 +21,14 @@ class Advertisement:
 class Rule:
     """What an advertisement must show; every field that is given must hold.
 
-    In `name`, `#` stands for a hexadecimal digit and a closing `*` for any rest.
+    In `name`, `#` stands for a hexadecimal digit and a closing `*` for any rest. A `busy` ring
+    can't be talked to while it shows this.
     """
 
     name: str = ""
     service_uuid: str = ""
     company: int | None = None
+    busy: bool = False
 
     def holds(self, advertisement: Advertisement) -> bool:
         """Whether the advertisement shows all of it."""
@@ -46,12 +48,16 @@ class Model:
     name: str
     rules: tuple[Rule, ...]
 
+    def rule_for(self, advertisement: Advertisement) -> Rule | None:
+        """Return the rule that holds."""
+        return next((rule for rule in self.rules if rule.holds(advertisement)), None)
+
 
 def first_match(models: Mapping[str, Model], advertisement: Advertisement) -> Model | None:
     """Return the first model one of whose rules holds."""
     if len(advertisement.name) > MAX_NAME:
         return None
-    return next((m for m in models.values() if any(r.holds(advertisement) for r in m.rules)), None)
+    return next((m for m in models.values() if m.rule_for(advertisement)), None)
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -39,11 +39,12 @@ class Ring(ABC):
     settings: ClassVar[tuple[Setting, ...]] = ()
     identity_is_serial: ClassVar[bool] = False
 
-    def __init__(self, link: Link, memory: RingMemory, clock: Clock) -> None:
-        """Take an open link, what is known of this unit, and its clock."""
+    def __init__(self, link: Link, memory: RingMemory, clock: Clock, model: Model) -> None:
+        """Take an open link, what is known of this unit, its clock and its model."""
         self.link = link
         self.memory = memory
         self.clock = clock
+        self.model = model
         self.dropped: Counter[str] = Counter()
 
     @abstractmethod
@@ -81,6 +82,13 @@ class Ring(ABC):
     async def measure(self, metric: Metric) -> Sample:
         """Measure once, now. Raises `RingRefused` with the code `not_worn` or `charging`."""
         raise RingNotSupported(f"measure {metric}")
+
+    def live(self) -> AsyncIterator[RingState]:
+        """Say what the ring measures once a second, for as long as it is iterated.
+
+        What was recorded may be out of reach until the next connection.
+        """
+        raise RingNotSupported("live")
 
     async def read_settings(self) -> Mapping[str, Value]:
         """Read all settings this unit has, by their key."""

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from enum import IntEnum
 
 from ..errors import RingRefused
-from ..link import Decoder, Request
+from ..link import Decoder, Framer, Request
 from ..models import Metric, plausible
 
 FRAME_SIZE = 16
@@ -105,7 +105,7 @@ def answered(frame: bytes) -> int:
     return frame[0] if frame[0] in HIGH_OPCODES else frame[0] & 0x7F
 
 
-class V1Framer:
+class V1Framer(Framer):
     """Whole V1 frames from notifications; a frame may come in pieces."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ def may_send_big(data: bytes) -> bool:
     return len(data) >= V2_HEADER and data[0] == 0xBC and data[1] in BigData
 
 
-class V2Framer:
+class V2Framer(Framer):
     """Whole V2 messages from notifications; a message always starts in a new notification."""
 
     def __init__(self) -> None:

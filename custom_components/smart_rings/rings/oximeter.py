@@ -1,0 +1,551 @@
+"""What both Viatom families have in common: frames, readings, and the way recordings are taken.
+
+Sections refer to docs/protocols/viatom.md unless they name oxyii.md.
+"""
+
+from abc import abstractmethod
+import asyncio
+from base64 import b85decode, b85encode
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, override
+import zlib
+
+from . import recordings
+from .errors import RingError, RingNotSupported, RingProtocolError, RingRefused
+from .link import Framer
+from .models import (
+    Batch,
+    Capability,
+    Cursor,
+    Metric,
+    Recording,
+    RecordingFormat,
+    RingInfo,
+    RingState,
+    Sample,
+    Setting,
+    SettingKind,
+    Value,
+)
+from .recordings import PULSE, SPO2, Stored
+from .ring import Ring
+
+HEADER = 7
+# Longer writes fail at the smallest MTU; pieces are understood by all (§2, oxyii.md §2.1).
+PIECE = 20
+MAX_FILE = 2_000_000
+"""The most bytes a stored file may claim to have (§8.1)."""
+
+# The ring's clock is written when it is off by more than this; it drifts seconds in a day.
+CLOCK_TOLERANCE = timedelta(seconds=5)
+# Bytes between two notes of how far a download came.
+CHECKPOINT = 16_384
+LIVE_INTERVAL = 1.0
+# How often a file that can't be right is asked for.
+ATTEMPTS = 3
+
+
+def _crc_row(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte << 1 ^ (0x07 if byte & 0x80 else 0)) & 0xFF
+    return byte
+
+
+_CRC = bytes(_crc_row(byte) for byte in range(256))
+
+
+def crc8(data: bytes) -> int:
+    """CRC-8 with polynomial 0x07 over header and payload (§3.1)."""
+    crc = 0
+    for byte in data:
+        crc = _CRC[crc ^ byte]
+    return crc
+
+
+def encode(marker: int, opcode: int, field: int, payload: bytes = b"") -> bytes:
+    """Build a frame; `field` is the block number (0xAA) or flag and sequence (0xA5)."""
+    head = bytes((marker, opcode, opcode ^ 0xFF)) + field.to_bytes(2, "little")
+    body = head + len(payload).to_bytes(2, "little") + payload
+    return body + bytes((crc8(body),))
+
+
+def allows(data: bytes, marker: int, opcodes: Collection[int]) -> bool:
+    """Whether these bytes are one whole frame with one of these opcodes."""
+    return (
+        len(data) > HEADER
+        and data[0] == marker
+        and data[1] in opcodes
+        and len(data) == _size(data, 0)
+    )
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Return what a frame carries."""
+    return frame[HEADER:-1]
+
+
+def word(data: bytes, at: int, size: int = 2) -> int:
+    """Read a little-endian number."""
+    return int.from_bytes(data[at : at + size], "little")
+
+
+def _size(data: bytes, at: int) -> int:
+    return HEADER + word(data, at + 5) + 1
+
+
+class MarkedFramer(Framer):
+    """Whole frames from notifications, however they are split (§3.2).
+
+    File data can look like a frame. So a frame that stands inside an unfinished one is held back
+    until the outer one proves false, or nothing more comes (`rest`).
+    """
+
+    def __init__(self, marker: int, longest: int) -> None:
+        """Take the first byte of every frame, and the longest payload to be believed."""
+        self.dropped: Counter[str] = Counter()
+        self._marker = marker
+        self._longest = HEADER + longest + 1
+        self._data = b""
+
+    @override
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        self._data += data
+        return list(self._frames())
+
+    @override
+    def rest(self) -> Iterable[bytes]:
+        found: list[bytes] = []
+        while self._data:
+            self._drop("unfinished")
+            found += self._frames()
+        return found
+
+    @override
+    def reset(self) -> None:
+        if self._data:
+            self.dropped["unfinished"] += 1
+        self._data = b""
+
+    def _frames(self) -> Iterator[bytes]:
+        while (at := self._data.find(self._marker)) >= 0:
+            self._data = self._data[at:]
+            if len(self._data) < 3:
+                return
+            if self._data[1] ^ self._data[2] != 0xFF:
+                self._drop()
+            elif len(self._data) < HEADER:
+                return
+            elif (size := _size(self._data, 0)) > self._longest:
+                self._drop("length")
+            elif len(self._data) < size:
+                return
+            elif crc8(self._data[: size - 1]) != self._data[size - 1]:
+                self._drop("checksum")
+            else:
+                frame, self._data = self._data[:size], self._data[size:]
+                yield frame
+        self._data = b""
+
+    def _drop(self, reason: str = "") -> None:
+        """Give up the candidate at the beginning; what follows it may hold another."""
+        if reason:
+            self.dropped[reason] += 1
+        self._data = self._data[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the sensor says now; `None` is no reading (§6, oxyii.md §7.1)."""
+
+    spo2_pct: int | None
+    heart_rate_bpm: int | None
+    perfusion_index_pct: float | None
+    motion_raw: int | None
+    battery_pct: int | None
+    battery_state_raw: int
+
+    @property
+    def valid(self) -> bool:
+        """Whether there is a finger to be measured: both values count or none does."""
+        return self.spo2_pct is not None and self.heart_rate_bpm is not None
+
+
+BATTERY_STATES = ("normal", "charging", "full", "low")
+CHARGING = 1
+
+
+def spo2(value: int) -> int | None:
+    """Return a plausible SpO2; 0, 127 and 255 are none."""
+    return value if value in SPO2 else None
+
+
+def pulse(value: int) -> int | None:
+    """Return a plausible pulse; 0, 255, 511 and 65535 are none."""
+    return value if value in PULSE else None
+
+
+def perfusion_index(value: int) -> float | None:
+    """Return the perfusion index in percent."""
+    return None if value in (0, 0xFF) else value / 10
+
+
+def motion(value: int) -> int | None:
+    """Return the motion, a unitless acceleration vector."""
+    return None if value == 0xFF else value
+
+
+def percent(value: int) -> int | None:
+    """Return a charge."""
+    return value if value <= 100 else None
+
+
+def calendar(data: bytes) -> datetime | None:
+    """Read u16 year, month, day, hour, minute, second; `None` where that is no date."""
+    try:
+        return datetime(word(data, 0), *data[2:7])  # noqa: DTZ001 - a ring's clock is naive
+    except TypeError, ValueError:
+        return None
+
+
+def name_time(name: str) -> datetime | None:
+    """Return the start that the name of a stored file tells, `None` where it is no such name."""
+    if len(name) != 14 or not name.isascii() or not name.isdigit():
+        return None
+    try:
+        return datetime.strptime(name, "%Y%m%d%H%M%S")  # noqa: DTZ007 - a ring's clock is naive
+    except ValueError:
+        return None
+
+
+SPO2_VIBRATION = "spo2_alarm_vibration"
+SPO2_SOUND = "spo2_alarm_sound"
+SPO2_LIMIT = "spo2_alarm_limit"
+PULSE_VIBRATION = "pulse_alarm_vibration"
+PULSE_SOUND = "pulse_alarm_sound"
+PULSE_LOW = "pulse_alarm_low"
+PULSE_HIGH = "pulse_alarm_high"
+VIBRATION = "vibration"
+BUZZER = "buzzer"
+DISPLAY = "display"
+BRIGHTNESS = "brightness"
+
+BRIGHTNESSES = ("low", "medium", "high")
+
+SETTINGS = (
+    Setting(SPO2_VIBRATION, SettingKind.SWITCH),
+    Setting(SPO2_SOUND, SettingKind.SWITCH),
+    Setting(SPO2_LIMIT, SettingKind.NUMBER, 80, 95, unit="%"),
+    Setting(PULSE_VIBRATION, SettingKind.SWITCH),
+    Setting(PULSE_SOUND, SettingKind.SWITCH),
+    Setting(PULSE_LOW, SettingKind.NUMBER, 30, 110, 5, unit="bpm"),
+    Setting(PULSE_HIGH, SettingKind.NUMBER, 70, 220, 5, unit="bpm"),
+    Setting(VIBRATION, SettingKind.NUMBER, 0, 100, 20, unit="%"),
+    Setting(BUZZER, SettingKind.NUMBER, 20, 100, 20, unit="%"),
+    Setting(BRIGHTNESS, SettingKind.SELECT, options=BRIGHTNESSES),
+)
+
+
+def numbered(names: Sequence[str]) -> Mapping[str, int]:
+    """Return names by which a ring's numbers from 0 on go."""
+    return {name: number for number, name in enumerate(names)}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """How a ring's number stands for a setting: as it is, by name, or one bit of it."""
+
+    names: Mapping[str, int] | None = None
+    bit: int | None = None
+
+    def read(self, raw: int) -> Value | None:
+        """Return what the number means, `None` where it means nothing known."""
+        if self.bit is not None:
+            return bool(raw >> self.bit & 1)
+        if self.names is not None:
+            return next((name for name, number in self.names.items() if number == raw), None)
+        return raw
+
+    def change(self, raw: int, value: Value) -> int:
+        """Return the number for a value; of several bits the others stay."""
+        if self.bit is not None:
+            return raw & ~(1 << self.bit) | bool(value) << self.bit
+        return self.names[str(value)] if self.names is not None else int(value)
+
+
+PLAIN = Code()
+
+ALWAYS = frozenset(
+    {
+        Capability.BATTERY,
+        Capability.CHARGING,
+        Capability.WORN,
+        Capability.HEART_RATE,
+        Capability.SPO2,
+        Capability.MOTION,
+        Capability.RECORDING,
+        Capability.LIVE,
+        Capability.SET_TIME,
+    }
+)
+
+
+@dataclass(slots=True)
+class Marks:
+    """Which of the files a ring holds were taken: the cursor of both families.
+
+    `part` is how far the download of one file came before the link was lost.
+    """
+
+    done: set[str]
+    sizes: dict[str, int]
+    bad: dict[str, int]
+    part: tuple[str, bytes]
+
+    @classmethod
+    def of(cls, cursor: Cursor, names: Iterable[str]) -> Marks:
+        """Read a cursor, without what the ring no longer holds."""
+        held = set(names)
+        name, packed = cursor.get("part", ("", ""))
+        return cls(
+            held & set(cursor.get("done", ())),
+            {name: size for name, size in cursor.get("sizes", {}).items() if name in held},
+            {name: times for name, times in cursor.get("bad", {}).items() if name in held},
+            (name, zlib.decompress(b85decode(packed)) if name in held else b""),
+        )
+
+    def batch(self, *records: Recording) -> Batch:
+        """Return what is to be kept together with these marks."""
+        name, data = self.part
+        cursor: dict[str, Any] = {"done": sorted(self.done)}
+        if self.sizes:
+            cursor["sizes"] = dict(self.sizes)
+        if self.bad:
+            cursor["bad"] = dict(self.bad)
+        if data:
+            cursor["part"] = [name, b85encode(zlib.compress(data)).decode("ascii")]
+        return Batch(records, cursor)
+
+    def finish(self, name: str) -> None:
+        """Never ask for this file again."""
+        self.done.add(name)
+        self.sizes.pop(name, None)
+        self.bad.pop(name, None)
+
+    def reject(self, name: str) -> None:
+        """Count a download that can't be right; give the file up in the end."""
+        self.bad[name] = self.bad.get(name, 0) + 1
+        if self.bad[name] >= ATTEMPTS:
+            self.finish(name)
+
+
+class OximeterRing(Ring):
+    """What an oximeter does, whichever way its family says it.
+
+    A recording is taken when it is finished and the ring is not worn. `history` yields batches
+    without records, too: how far a long download came, so that the next connection goes on there.
+    """
+
+    identity_is_serial = True
+    resumes: ClassVar[bool] = False
+    """Whether a file can be read from any offset on."""
+
+    @override
+    async def open(self) -> None:
+        self._worn: bool | None = None
+        self._clock_off: timedelta | None = None
+        self._streamed = False
+        self.memory.capabilities |= ALWAYS
+
+    @override
+    async def info(self) -> RingInfo:
+        return self.memory.info
+
+    @override
+    async def set_time(self) -> None:
+        setting = self.clock.target()
+        await self._write_clock((setting.at + setting.offset).replace(tzinfo=None))
+        self._clock_off = timedelta()
+        self.clock.written(setting)
+
+    @override
+    def clock_due(self) -> bool:
+        off = self._clock_off
+        return not self._worn and off is not None and abs(off) > CLOCK_TOLERANCE
+
+    @override
+    async def live(self) -> AsyncGenerator[RingState]:
+        self._streamed = True
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            yield self._state_of(await self._sample())
+            due = max(due + LIVE_INTERVAL, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    @override
+    async def history(self, cursor: Cursor) -> AsyncGenerator[Batch]:
+        names = await self._list() if await self._files_readable() else []
+        marks = Marks.of(cursor, names)
+        for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
+            ring_time = name_time(name)
+            start = self.clock.utc(ring_time) if ring_time else None
+            if start is None:
+                self.dropped["recording: time not certain"] += 1
+                continue
+            try:
+                async with aclosing(self._take(name, start, marks)) as batches:
+                    async for batch in batches:
+                        yield batch
+            except (RingRefused, RingProtocolError) as err:
+                self.dropped[f"recording: {type(err).__name__}"] += 1
+
+    async def _take(self, name: str, start: datetime, marks: Marks) -> AsyncGenerator[Batch]:
+        """Download one file, and yield what to keep of it."""
+        if marks.part[0] != name:
+            marks.part = (name, b"")
+        async with self._opened(name) as size:
+            if size == marks.sizes.get(name):
+                marks.finish(name)
+                yield marks.batch()
+                return
+            async with aclosing(self._download(size, marks)) as batches:
+                async for batch in batches:
+                    yield batch
+        _, data = marks.part
+        marks.part = ("", b"")
+        yield self._judge(name, start, data, marks)
+
+    async def _download(self, size: int, marks: Marks) -> AsyncGenerator[Batch]:
+        """Read the open file into `marks.part`; yield how far it came now and then."""
+        name, part = marks.part
+        data = bytearray(part if self.resumes and len(part) <= size else b"")
+        noted = len(data)
+        try:
+            while len(data) < size:
+                if not (block := await self._read_block(len(data))):
+                    raise RingProtocolError(f"{name} ends after {len(data)} of {size} bytes")
+                data += block[: size - len(data)]
+                if self.resumes and len(data) - noted >= CHECKPOINT:
+                    noted = len(data)
+                    marks.part = (name, bytes(data))
+                    yield marks.batch()
+        except RingError:
+            if self.resumes and len(data) > noted:
+                marks.part = (name, bytes(data))
+                yield marks.batch()
+            raise
+        marks.part = (name, bytes(data))
+
+    def _judge(self, name: str, start: datetime, data: bytes, marks: Marks) -> Batch:
+        """Decide what a complete download is: a recording, one that waits, or rubbish."""
+        try:
+            stored = recordings.parse(data)
+        except RingProtocolError:
+            stored = None
+        if stored and not stored.finished:
+            # What stands where the trailer will be is unknown; the samples before it stay.
+            self.dropped["recording: not finished"] += 1
+            marks.part = (name, data[: -recordings.TRAILER])
+            return marks.batch()
+        if not (stored and stored.intact and self._is_of(stored, name)):
+            self.dropped["recording: damaged"] += 1
+            marks.reject(name)
+            return marks.batch()
+        if stored.format is RecordingFormat.VLD:
+            # Such a file has no mark that says it is finished: its size is looked at once more.
+            marks.sizes[name] = len(data)
+        else:
+            marks.finish(name)
+        interval = timedelta(seconds=stored.interval_s)
+        return marks.batch(Recording(start, interval, len(stored), stored.format, data))
+
+    def _is_of(self, stored: Stored, name: str) -> bool:
+        """Whether this is the file asked for; some rings send the one before (§8.3)."""
+        return stored.format is not RecordingFormat.VLD or stored.start == name_time(name)
+
+    @asynccontextmanager
+    async def _opened(self, name: str) -> AsyncGenerator[int]:
+        """Open a file, and close it whatever happens; gives its size in bytes."""
+        try:
+            size = await self._open_file(name)
+            if not 0 < size <= MAX_FILE:
+                raise RingProtocolError(f"{name} has {size} bytes")
+            yield size
+        finally:
+            with suppress(RingError):
+                await self._close_file()
+
+    def _read_clock(self, ring_time: datetime | None) -> None:
+        """Take note of what the ring's clock shows."""
+        if ring_time is None:
+            self.dropped["clock: no date"] += 1
+            self._clock_off = timedelta.max
+            return
+        since = self.memory.notes.get("clock_read")
+        self._clock_off = self.clock.read(
+            ring_time, None if since is None else datetime.fromtimestamp(since, UTC)
+        )
+        self.memory.notes["clock_read"] = self.clock.now().timestamp()
+
+    def _know(self, info: RingInfo) -> None:
+        """Take over who the ring is; another one at the same address is not ours."""
+        known = self.memory.info.serial
+        if known and known != info.serial:
+            raise RingNotSupported("Another ring answers")
+        self.memory.info = info
+
+    def _state_of(self, live: Live, voltage: float | None = None) -> RingState:
+        """Turn a reading into the state; without a finger there are no values."""
+        now = self.clock.now()
+        values = {
+            Metric.SPO2: live.spo2_pct,
+            Metric.HEART_RATE: live.heart_rate_bpm,
+            Metric.PERFUSION_INDEX: live.perfusion_index_pct,
+            Metric.MOTION: live.motion_raw,
+        }
+        if live.perfusion_index_pct is not None:
+            # Old firmware has none and says 0.
+            self.memory.capabilities |= {Capability.PERFUSION_INDEX}
+        return RingState(
+            battery=live.battery_pct,
+            charging=live.battery_state_raw == CHARGING,
+            worn=self._worn,
+            voltage=voltage,
+            latest={
+                metric: Sample(metric, now, value)
+                for metric, value in values.items()
+                if live.valid and value is not None
+            },
+        )
+
+    @abstractmethod
+    async def _sample(self) -> Live:
+        """Read what the sensor says now; sets `_worn`."""
+
+    @abstractmethod
+    async def _files_readable(self) -> bool:
+        """Whether stored files may be read on this connection."""
+
+    @abstractmethod
+    async def _list(self) -> list[str]:
+        """Return the names of the stored files."""
+
+    @abstractmethod
+    async def _open_file(self, name: str) -> int:
+        """Open a stored file and return its size in bytes."""
+
+    @abstractmethod
+    async def _read_block(self, offset: int) -> bytes:
+        """Read what comes next of the open file; as many bytes as the ring likes."""
+
+    @abstractmethod
+    async def _close_file(self) -> None:
+        """Close the open file."""
+
+    @abstractmethod
+    async def _write_clock(self, ring_time: datetime) -> None:
+        """Set the ring's clock."""
