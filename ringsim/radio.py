@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .rings.base import NOTIFY, Characteristic, Notification, VirtualRing
+from .rings.base import INDICATE, NOTIFY, Characteristic, Notification, VirtualRing
 
 LOG_SIZE = 100_000
 
@@ -192,6 +192,10 @@ class Link:
         """Return the characteristic with a handle."""
         return next((c for c in self._by_uuid.values() if c.handle == handle), None)
 
+    def is_subscribed(self, uuid: str) -> bool:
+        """Return whether a characteristic notifies."""
+        return uuid in self._subscribed
+
     async def read(self, uuid: str) -> bytes:
         """Read a characteristic. Raises `LinkLost`."""
         await self._exchange()
@@ -211,7 +215,7 @@ class Link:
     async def subscribe(self, uuid: str, *, enable: bool = True) -> None:
         """Switch the notifications of a characteristic. Raises `LinkLost`."""
         await self._exchange()
-        if enable and self._by_uuid[uuid].properties & NOTIFY:
+        if enable and self._by_uuid[uuid].properties & (NOTIFY | INDICATE):
             self._subscribed.add(uuid)
         else:
             self._subscribed.discard(uuid)
@@ -283,7 +287,7 @@ class Link:
         faults = self.ring.faults
         if self._sent not in faults.swallow:
             value = piece.value
-            if self._sent in faults.corrupt:
+            if value and self._sent in faults.corrupt:
                 value = value[:-1] + bytes((value[-1] ^ 0xFF,))
             self._radio.record(self.ring.address, piece.uuid, value, to_ring=False)
             for _ in range(2 if self._sent in faults.duplicate else 1):
