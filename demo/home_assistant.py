@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio.subprocess import Process
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 import itertools
 import json
@@ -136,6 +136,11 @@ class HomeAssistant:
         """End without any warning, like a power cut."""
         await self._close(process.kill)
 
+    async def until_ended(self) -> None:
+        """Return when the process ended by itself."""
+        if self._process:
+            await self._process.wait()
+
     async def rest(self, method: str, path: str, body: Json | None = None) -> Any:
         """Call the REST API and return its answer.
 
@@ -214,7 +219,7 @@ class HomeAssistant:
         ) as events:
             config = await self.websocket.call("get_config")
             if config["state"] != "RUNNING":
-                await anext(events)
+                await events.get()
 
     async def _onboard(self) -> str:
         """Create the user and return an access token, which lasts half an hour."""
@@ -270,13 +275,13 @@ class Websocket:
         return await self._call(next(self._ids), command, arguments)
 
     @asynccontextmanager
-    async def subscribe(self, command: str, **arguments: Any) -> AsyncGenerator[AsyncIterator[Any]]:
-        """Yield the events of a subscription, without end."""
+    async def subscribe(self, command: str, **arguments: Any) -> AsyncGenerator[asyncio.Queue[Any]]:
+        """Yield a queue of a subscription's events; it is shut down when the line is cut."""
         number = next(self._ids)
         queue = self._subscriptions[number] = asyncio.Queue()
         try:
             await self._call(number, command, arguments)
-            yield _events(queue)
+            yield queue
         finally:
             del self._subscriptions[number]
             if not self._socket.closed:
@@ -290,8 +295,11 @@ class Websocket:
     async def _call(self, number: int, command: str, arguments: Json) -> Any:
         answer = self._calls[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "type": command, **arguments})
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            message = await answer
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                message = await answer
+        finally:
+            del self._calls[number]
         if not message["success"]:
             raise RuntimeError(f"{command} refused: {message['error']['message']}")
         return message.get("result")
@@ -303,13 +311,8 @@ class Websocket:
             if message["type"] == "event" and number in self._subscriptions:
                 self._subscriptions[number].put_nowait(message["event"])
             elif message["type"] == "result" and number in self._calls:
-                self._calls.pop(number).set_result(message)
+                self._calls[number].set_result(message)
         for answer in self._calls.values():
             answer.set_exception(RuntimeError("Home Assistant hung up"))
         for queue in self._subscriptions.values():
             queue.shutdown()
-
-
-async def _events(queue: asyncio.Queue[Any]) -> AsyncIterator[Any]:
-    while True:
-        yield await queue.get()

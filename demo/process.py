@@ -17,7 +17,7 @@ def free_port() -> int:
         return port
 
 
-async def start(*command: str, stdout: IO[bytes] | int, stderr: IO[bytes] | int) -> Process:
+async def start(*command: str, stdout: IO[bytes] | int, stderr: IO[bytes] | None = None) -> Process:
     """Start a child in a group of its own, so that Ctrl-C reaches us alone."""
     return await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=stderr, process_group=0
