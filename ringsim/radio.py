@@ -186,6 +186,7 @@ class Link:
         self._pump: asyncio.Handle | None = None
         self._by_uuid = {c.uuid: c for s in ring.services for c in s.characteristics}
         ring.emit = self._send
+        ring.schedule = self._schedule
         ring.linked()
 
     def characteristic(self, handle: int) -> Characteristic | None:
@@ -234,6 +235,7 @@ class Link:
         self._queue.clear()
         self._radio.links.pop(self.ring.address, None)
         self.ring.emit = lambda _: None
+        self.ring.schedule = lambda *_: None
         self.ring.unlinked()
         self.on_disconnect()
 
@@ -257,12 +259,15 @@ class Link:
     def _send(self, notification: Notification) -> None:
         """Queue a notification when its time has come, cut to what fits and to what is broken."""
         if delay := notification.delay + self.ring.faults.delay:
-            loop = asyncio.get_running_loop()
-            due = loop.time() + delay
-            self._later = {timer for timer in self._later if timer.when() > loop.time()}
-            self._later.add(loop.call_at(due, self._queue_up, notification))
+            self._schedule(delay, lambda: self._queue_up(notification))
         else:
             self._queue_up(notification)
+
+    def _schedule(self, delay: float, call: Callable[[], None]) -> None:
+        """Call back later, unless the link is gone by then."""
+        loop = asyncio.get_running_loop()
+        self._later = {timer for timer in self._later if timer.when() > loop.time()}
+        self._later.add(loop.call_later(delay, lambda: call() if self.is_connected else None))
 
     def _queue_up(self, notification: Notification) -> None:
         size = min(self.mtu - 3, self.ring.faults.split or self.mtu)
