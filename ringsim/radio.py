@@ -63,6 +63,8 @@ class Radio:
         self.profile = profile
         self.rings: dict[str, VirtualRing] = {}
         self.log: deque[Packet] = deque(maxlen=LOG_SIZE)
+        self.observers: list[Callable[[Packet], None]] = []
+        """Called with every packet of the log."""
         self.links: dict[str, Link] = {}
         self._listeners: list[Listener] = []
         self._away: set[str] = set()
@@ -161,7 +163,10 @@ class Radio:
 
     def record(self, address: str, uuid: str, value: bytes, *, to_ring: bool) -> None:
         """Note what went over the air."""
-        self.log.append(Packet(self._time(), address, to_ring, uuid, value))
+        packet = Packet(self._time(), address, to_ring, uuid, value)
+        self.log.append(packet)
+        for observer in tuple(self.observers):
+            observer(packet)
 
     @staticmethod
     def _time() -> float:
