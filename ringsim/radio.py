@@ -65,6 +65,7 @@ class Radio:
         self.log: deque[Packet] = deque(maxlen=LOG_SIZE)
         self.observers: list[Callable[[Packet], None]] = []
         """Called with every packet of the log."""
+        self.observers: list[Callable[[Packet], None]] = []
         self.links: dict[str, Link] = {}
         self._listeners: list[Listener] = []
         self._away: set[str] = set()
@@ -252,14 +253,13 @@ class Link:
         if opcode in faults.answer_other and answers:
             return (Notification(answers[0].uuid, faults.answer_other[opcode]),)
         if opcode in faults.endless and answers:
-            asyncio.get_running_loop().call_later(0.5, self._repeat, answers[0])
-            return answers[:1]
+            self._repeat(answers[0])
+            return ()
         return answers
 
     def _repeat(self, notification: Notification) -> None:
-        if self.is_connected:
-            self._send(notification)
-            asyncio.get_running_loop().call_later(0.5, self._repeat, notification)
+        self._send(notification)
+        self._schedule(0.5, lambda: self._repeat(notification))
 
     def _send(self, notification: Notification) -> None:
         """Queue a notification when its time has come, cut to what fits and to what is broken."""
