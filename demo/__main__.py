@@ -55,13 +55,17 @@ async def _run(options: argparse.Namespace) -> int:
             await home.until_ended()
             return 1
         rows = await check.run(home, simulator)
-        faults = complaints(home.log)
+        faults = [f"In the log: {record}" for record in complaints(home.log)]
+        faults += [
+            f"Harm was sent to {ring['name']}: {ring['abuse']}"
+            for ring in await simulator.ask("rings")
+            if ring["abuse"]
+        ]
     _print_table(rows)
-    for fault in faults:
-        print(f"In the log: {fault}")
+    print(*faults, sep="\n")
     right = sum(row.right for row in rows)
     seconds = round(time.monotonic() - started, 1)
-    print(f"{right} of {len(rows)} right, {len(faults)} faults in the log, {seconds} s")
+    print(f"{right} of {len(rows)} right, {len(faults)} other faults, {seconds} s")
     passed = bool(rows) and right == len(rows) and not faults
     if options.json:
         result = {"passed": passed, "seconds": seconds, "faults": faults}

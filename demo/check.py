@@ -1,9 +1,10 @@
 """Whether Home Assistant shows what the virtual rings hold."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from functools import partial
 
 from .home_assistant import HomeAssistant, Json
 from .simulator import Simulator
@@ -12,9 +13,11 @@ DOMAIN = "smart_rings"
 DISCOVERY_TIMEOUT = 60
 SYNC_TIMEOUT = 120
 UNKNOWN = ("unknown", "unavailable")
+# These do something and show nothing.
+STATELESS = ("button",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """An entity beside what the simulator holds; `None` is what is missing there."""
 
@@ -27,15 +30,74 @@ class Row:
     @property
     def right(self) -> bool:
         """Whether both say the same."""
-        return self.state is not None and self.state == self.truth
+        if self.state is None or self.truth is None:
+            return False
+        return _value(self.state) == _value(self.truth)
 
 
-async def add_all(home: HomeAssistant, addresses: set[str]) -> None:
-    """Add these rings as a person does: look for them, then confirm each one.
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What the simulator holds of a ring that was asked between two instants."""
+
+    held: Json
+    since: datetime
+    synced: datetime
+
+    def latest(self, metric: str) -> Json | None:
+        """Return a metric's newest reading that was there to be taken over."""
+        readings: Iterable[Json] = self.held["readings"].get(metric, ())
+        taken = [r for r in readings if datetime.fromisoformat(r["start"]) <= self.synced]
+        return max(taken, key=lambda reading: str(reading["start"]), default=None)
+
+    def value(self, metric: str) -> str | None:
+        """Return that reading's value."""
+        reading = self.latest(metric)
+        return str(reading["value"]) if reading else None
+
+    def last_measurement(self) -> str | None:
+        """Return the time of the newest reading of all metrics that are shown."""
+        readings = filter(None, map(self.latest, READINGS))
+        return max((str(reading["start"]) for reading in readings), default=None)
+
+    def last_sync(self) -> str:
+        """Return when it was asked last: nothing but the start of all this is known of it."""
+        return self.synced.isoformat() if self.synced >= self.since else f"after {self.since}"
+
+
+READINGS = ("heart_rate",)
+
+EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
+    **{metric: partial(Truth.value, metric=metric) for metric in READINGS},
+    "battery": lambda truth: str(truth.held["battery"]),
+    "charging": lambda truth: "on" if truth.held["charging"] else "off",
+    "in_range": lambda _: "on",
+    "last_measurement": Truth.last_measurement,
+    "last_sync": Truth.last_sync,
+}
+
+
+async def run(home: HomeAssistant, simulator: Simulator) -> list[Row]:
+    """Add all rings, wait for their first sync, and return each entity beside the truth.
+
+    Raises:
+        TimeoutError: a ring was not discovered or not synced.
+        RuntimeError: a ring was not added.
+    """
+    since = datetime.now(UTC)
+    await add(home, simulator.rings)
+    rows: list[Row] = []
+    for address in simulator.rings:
+        await until_known(home, address, "last_sync")
+        rows += await compare(home, simulator, address, since)
+    return rows
+
+
+async def add(home: HomeAssistant, addresses: Iterable[str]) -> None:
+    """Add rings as a person does: look for them, then confirm each of the discovered ones.
 
     Raises:
         TimeoutError: not all of them were discovered.
-        RuntimeError: one could not be added.
+        RuntimeError: one was not added.
     """
     async with home.websocket.subscribe("config_entries/flow/subscribe") as changes:
         # Opening the dialogue makes an active scan, without which a ring that tells its name only
@@ -43,15 +105,69 @@ async def add_all(home: HomeAssistant, addresses: set[str]) -> None:
         step = await home.start_flow(DOMAIN)
         if step["type"] == "form":
             await home.drop_flow(step["flow_id"])
+        missing = set(addresses)
         async with asyncio.timeout(DISCOVERY_TIMEOUT):
-            waiting = set(addresses)
-            while waiting:
-                for change in await changes.get():
-                    flow = change.get("flow") or {}
-                    address = flow.get("context", {}).get("unique_id")
-                    if flow.get("handler") == DOMAIN and address in waiting:
-                        waiting.discard(address)
-                        await _confirm(home, flow["flow_id"])
+            while missing:
+                for address, flow_id in _discovered(await changes.get()):
+                    if address in missing:
+                        missing.discard(address)
+                        await _confirm(home, flow_id)
+
+
+async def until_known(home: HomeAssistant, address: str, key: str) -> None:
+    """Return once an entity of a ring has a state.
+
+    Raises:
+        TimeoutError: it got none.
+    """
+    async with (
+        asyncio.timeout(SYNC_TIMEOUT),
+        home.websocket.subscribe("subscribe_events", event_type="state_changed") as changes,
+    ):
+        while (state := (await shown(home, address)).get(key)) is None or state["state"] in UNKNOWN:
+            await changes.get()
+
+
+async def shown(home: HomeAssistant, address: str) -> dict[str, Json]:
+    """Return the states of a ring's enabled entities by their keys, less those that have none."""
+    states = await home.states()
+    registered = await home.websocket.call("config/entity_registry/list")
+    ids = {entity["unique_id"]: entity["entity_id"] for entity in registered}
+    return {
+        unique_id.removeprefix(f"{address}_"): states[entity_id]
+        for unique_id, entity_id in ids.items()
+        if str(unique_id).startswith(f"{address}_")
+        and entity_id in states
+        and entity_id.partition(".")[0] not in STATELESS
+    }
+
+
+async def compare(
+    home: HomeAssistant, simulator: Simulator, address: str, since: datetime
+) -> list[Row]:
+    """Return all that a ring's entities show, and all they should show."""
+    states = await shown(home, address)
+    synced = datetime.fromisoformat(states["last_sync"]["state"])
+    truth = Truth(await simulator.ask("truth", ring=address), since, synced)
+    expected = {key: text for key, get in EXPECTED.items() if (text := get(truth)) is not None}
+    return [
+        Row(
+            ring=simulator.rings[address],
+            entity=key,
+            state=states[key]["state"] if key in states else None,
+            unit=states[key]["attributes"].get("unit_of_measurement") if key in states else None,
+            truth=expected.get(key),
+        )
+        for key in sorted(expected | states)
+    ]
+
+
+def _discovered(changes: Iterable[Json]) -> Iterator[tuple[str, str]]:
+    """Yield address and flow of each ring that waits on the integrations' page."""
+    for change in changes:
+        flow = change.get("flow") or {}
+        if flow.get("handler") == DOMAIN:
+            yield flow["context"]["unique_id"], flow["flow_id"]
 
 
 async def _confirm(home: HomeAssistant, flow_id: str) -> None:
@@ -60,31 +176,11 @@ async def _confirm(home: HomeAssistant, flow_id: str) -> None:
         raise RuntimeError(f"not added: {step.get('errors') or step.get('reason')}")
 
 
-async def entities(home: HomeAssistant) -> dict[tuple[str, str], Json]:
-    """Return our enabled entities' registry entries by (ring's address, key)."""
-    rows = await home.websocket.call("config/entity_registry/list")
-    ours = (row for row in rows if row["platform"] == DOMAIN and not row["disabled_by"])
-    found = {}
-    for row in ours:
-        address, _, key = row["unique_id"].partition("_")
-        found[address, key] = row
-    return found
-
-
-async def until_synced(home: HomeAssistant, addresses: set[str]) -> None:
-    """Return once each ring's *last sync* is known.
-
-    Raises:
-        TimeoutError: it did not happen.
-    """
-    async with (
-        asyncio.timeout(SYNC_TIMEOUT),
-        home.websocket.subscribe("subscribe_events", event_type="state_changed") as changes,
-    ):
-        while True:
-            states = await home.states()
-            ours = await entities(home)
-            last = (ours.get((address, "last_sync")) for address in addresses)
-            if all(row and states[row["entity_id"]]["state"] not in UNKNOWN for row in last):
-                return
-            await changes.get()
+def _value(text: str) -> float | datetime | str:
+    """Return what a text means, so that 72 is 72.0 and an instant the same in every zone."""
+    for parse in (float, datetime.fromisoformat):
+        try:
+            return parse(text)
+        except ValueError:
+            pass
+    return text

@@ -1,39 +1,41 @@
-"""The virtual rings' process, and its control port."""
+"""The virtual rings' process."""
 
-import asyncio
+from asyncio import timeout
 from asyncio.subprocess import PIPE, Process
 import json
 import sys
 from typing import Any, Self
 
+from ringsim.control import ask
+
 from . import process
 
-HOST = "127.0.0.1"
 START_TIMEOUT = 60
-ANSWER_TIMEOUT = 30
+# Longer than any wait for packets of a sync.
+ANSWER_TIMEOUT = 120
 
 
 class Simulator:
-    """`python -m ringsim` with its first proxy on `port`.
+    """`python -m ringsim` on free ports.
 
-    Args:
-        time_zone: the wearers' IANA time zone.
-        options: further options of its command line.
+    Attributes:
+        port: where its first proxy listens.
+        proxy: that proxy's name.
+        rings: address → name of each ring.
     """
 
+    port: int
+    proxy: str
+    rings: dict[str, str]
+
     def __init__(self, time_zone: str, *options: str) -> None:
-        self.port = process.free_port()
-        self._control_port = process.free_port()
         self._options = ("--tz", time_zone, *options)
         self._process: Process
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
+        self._control: int
 
     async def __aenter__(self) -> Self:
-        ports = ("--port", str(self.port), "--control-port", str(self._control_port))
         self._process = await process.start(
-            *(sys.executable, "-m", "ringsim", "--host", HOST, *ports, *self._options),
-            stdout=PIPE,
+            *(sys.executable, "-m", "ringsim", "--port", "0", *self._options), stdout=PIPE
         )
         try:
             await self._until_ready()
@@ -43,26 +45,19 @@ class Simulator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._writer.close()
         await process.stop(self._process)
 
-    async def call(self, command: str, **arguments: Any) -> Any:
-        """Send a command to the control port and return its answer.
-
-        Raises:
-            RuntimeError: it was refused.
-        """
-        self._writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            answer = json.loads(await self._reader.readline())
-        if "error" in answer:
-            raise RuntimeError(f"ringsim refused {command}: {answer['error']}")
-        return answer["result"]
+    async def ask(self, do: str, **arguments: Any) -> Any:
+        """Ask its control port; `ringsim/control.py` says for what."""
+        async with timeout(ANSWER_TIMEOUT):
+            return await ask(self._control, do, **arguments)
 
     async def _until_ready(self) -> None:
-        async with asyncio.timeout(START_TIMEOUT):
-            if not (self._process.stdout and await self._process.stdout.readline()):
-                raise RuntimeError("ringsim ended by itself")
-            self._reader, self._writer = await asyncio.open_connection(
-                HOST, self._control_port, limit=1 << 24
-            )
+        async with timeout(START_TIMEOUT):
+            line = await self._process.stdout.readline() if self._process.stdout else b""
+        if not line:
+            raise RuntimeError("ringsim ended by itself")
+        ready = json.loads(line)
+        self._control = ready["control"]
+        self.port, self.proxy = (ready["proxies"][0][key] for key in ("port", "name"))
+        self.rings = {ring["address"]: ring["name"] for ring in ready["rings"]}
