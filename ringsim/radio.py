@@ -65,7 +65,6 @@ class Radio:
         self.log: deque[Packet] = deque(maxlen=LOG_SIZE)
         self.observers: list[Callable[[Packet], None]] = []
         """Called with every packet of the log."""
-        self.observers: list[Callable[[Packet], None]] = []
         self.links: dict[str, Link] = {}
         self._listeners: list[Listener] = []
         self._away: set[str] = set()
@@ -102,8 +101,8 @@ class Radio:
             link.lose()
 
     def start(self) -> None:
-        """Let all rings advertise, each at its own moment."""
-        for number, address in enumerate(self.rings):
+        """Let all rings advertise, each at its own moment; those that do go on."""
+        for number, address in enumerate(a for a in self.rings if a not in self._timers):
             self._schedule(address, self.profile.advertising_interval * (number + 1) / 7)
 
     def stop(self) -> None:
