@@ -38,12 +38,20 @@ def main() -> int:
         "--tz", default=get_localzone_name(), help="time zone (default: %(default)s)"
     )
     options = parser.parse_args()
-    # One way to end: asyncio makes a cancellation of it, and that ends the children too.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    return asyncio.run(_until_interrupted(options))
+
+
+async def _until_interrupted(options: argparse.Namespace) -> int:
+    """Run, and end the children in order whichever way we are asked to end, and how often."""
+    work = asyncio.ensure_future(_run(options))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(
+            number, lambda: work.cancelling() or work.cancel()
+        )
     try:
-        return asyncio.run(_run(options))
-    except KeyboardInterrupt:
-        return 0 if not options.check else 130
+        return await work
+    except asyncio.CancelledError:
+        return 130 if options.check else 0
 
 
 async def _run(options: argparse.Namespace) -> int:

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from homeassistant.const import RESTART_EXIT_CODE
+
 from . import process
 
 REPOSITORY = Path(__file__).parents[1]
@@ -137,9 +139,9 @@ class HomeAssistant:
         await self._close(process.kill)
 
     async def until_ended(self) -> None:
-        """Return when the process ended by itself."""
-        if self._process:
-            await self._process.wait()
+        """Return when the process ended by itself; one that wants to be restarted is."""
+        while self._process and await self._process.wait() == RESTART_EXIT_CODE:
+            await self.start()
 
     async def rest(self, method: str, path: str, body: Json | None = None) -> Any:
         """Call the REST API and return its answer.
