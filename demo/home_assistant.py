@@ -12,7 +12,6 @@ import sys
 from typing import Any, Self
 
 import aiohttp
-
 from homeassistant.const import RESTART_EXIT_CODE
 
 from . import process
