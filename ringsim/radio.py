@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .rings.base import NOTIFY, Characteristic, Notification, VirtualRing
+from .rings.base import INDICATE, NOTIFY, Characteristic, Notification, VirtualRing
 
 LOG_SIZE = 100_000
 
@@ -63,6 +63,8 @@ class Radio:
         self.profile = profile
         self.rings: dict[str, VirtualRing] = {}
         self.log: deque[Packet] = deque(maxlen=LOG_SIZE)
+        self.observers: list[Callable[[Packet], None]] = []
+        """Called with every packet of the log."""
         self.links: dict[str, Link] = {}
         self._listeners: list[Listener] = []
         self._away: set[str] = set()
@@ -99,8 +101,8 @@ class Radio:
             link.lose()
 
     def start(self) -> None:
-        """Let all rings advertise, each at its own moment."""
-        for number, address in enumerate(self.rings):
+        """Let all rings advertise, each at its own moment; those that do go on."""
+        for number, address in enumerate(a for a in self.rings if a not in self._timers):
             self._schedule(address, self.profile.advertising_interval * (number + 1) / 7)
 
     def stop(self) -> None:
@@ -161,7 +163,10 @@ class Radio:
 
     def record(self, address: str, uuid: str, value: bytes, *, to_ring: bool) -> None:
         """Note what went over the air."""
-        self.log.append(Packet(self._time(), address, to_ring, uuid, value))
+        packet = Packet(self._time(), address, to_ring, uuid, value)
+        self.log.append(packet)
+        for observer in tuple(self.observers):
+            observer(packet)
 
     @staticmethod
     def _time() -> float:
@@ -186,11 +191,16 @@ class Link:
         self._pump: asyncio.Handle | None = None
         self._by_uuid = {c.uuid: c for s in ring.services for c in s.characteristics}
         ring.emit = self._send
+        ring.schedule = self._schedule
         ring.linked()
 
     def characteristic(self, handle: int) -> Characteristic | None:
         """Return the characteristic with a handle."""
         return next((c for c in self._by_uuid.values() if c.handle == handle), None)
+
+    def is_subscribed(self, uuid: str) -> bool:
+        """Return whether a characteristic notifies."""
+        return uuid in self._subscribed
 
     async def read(self, uuid: str) -> bytes:
         """Read a characteristic. Raises `LinkLost`."""
@@ -211,7 +221,7 @@ class Link:
     async def subscribe(self, uuid: str, *, enable: bool = True) -> None:
         """Switch the notifications of a characteristic. Raises `LinkLost`."""
         await self._exchange()
-        if enable and self._by_uuid[uuid].properties & NOTIFY:
+        if enable and self._by_uuid[uuid].properties & (NOTIFY | INDICATE):
             self._subscribed.add(uuid)
         else:
             self._subscribed.discard(uuid)
@@ -230,6 +240,7 @@ class Link:
         self._queue.clear()
         self._radio.links.pop(self.ring.address, None)
         self.ring.emit = lambda _: None
+        self.ring.schedule = lambda *_: None
         self.ring.unlinked()
         self.on_disconnect()
 
@@ -241,24 +252,26 @@ class Link:
         if opcode in faults.answer_other and answers:
             return (Notification(answers[0].uuid, faults.answer_other[opcode]),)
         if opcode in faults.endless and answers:
-            asyncio.get_running_loop().call_later(0.5, self._repeat, answers[0])
-            return answers[:1]
+            self._repeat(answers[0])
+            return ()
         return answers
 
     def _repeat(self, notification: Notification) -> None:
-        if self.is_connected:
-            self._send(notification)
-            asyncio.get_running_loop().call_later(0.5, self._repeat, notification)
+        self._send(notification)
+        self._schedule(0.5, lambda: self._repeat(notification))
 
     def _send(self, notification: Notification) -> None:
         """Queue a notification when its time has come, cut to what fits and to what is broken."""
         if delay := notification.delay + self.ring.faults.delay:
-            loop = asyncio.get_running_loop()
-            due = loop.time() + delay
-            self._later = {timer for timer in self._later if timer.when() > loop.time()}
-            self._later.add(loop.call_at(due, self._queue_up, notification))
+            self._schedule(delay, lambda: self._queue_up(notification))
         else:
             self._queue_up(notification)
+
+    def _schedule(self, delay: float, call: Callable[[], None]) -> None:
+        """Call back later, unless the link is gone by then."""
+        loop = asyncio.get_running_loop()
+        self._later = {timer for timer in self._later if timer.when() > loop.time()}
+        self._later.add(loop.call_later(delay, lambda: call() if self.is_connected else None))
 
     def _queue_up(self, notification: Notification) -> None:
         size = min(self.mtu - 3, self.ring.faults.split or self.mtu)
@@ -283,7 +296,7 @@ class Link:
         faults = self.ring.faults
         if self._sent not in faults.swallow:
             value = piece.value
-            if self._sent in faults.corrupt:
+            if value and self._sent in faults.corrupt:
                 value = value[:-1] + bytes((value[-1] ^ 0xFF,))
             self._radio.record(self.ring.address, piece.uuid, value, to_ring=False)
             for _ in range(2 if self._sent in faults.duplicate else 1):

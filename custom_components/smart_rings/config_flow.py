@@ -26,7 +26,7 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
 )
-import probatio
+import voluptuous as vol
 
 from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
 from .contact import Contact, ContactError
@@ -36,9 +36,9 @@ from .rings.recognise import Advertisement, Model
 
 _LOGGER = logging.getLogger(__name__)
 
-OPTIONS = probatio.Schema(
+OPTIONS = vol.Schema(
     {
-        probatio.Required(CONF_SYNC_INTERVAL): NumberSelector(
+        vol.Required(CONF_SYNC_INTERVAL): NumberSelector(
             NumberSelectorConfig(min=5, max=240, step=1, unit_of_measurement=UnitOfTime.MINUTES)
         )
     }
@@ -176,8 +176,8 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Show the form of a step: nothing to fill in, or the choice of a ring."""
         options = [SelectOptionDict(value=f.address, label=f.name) for f in self._found.values()]
-        chosen = probatio.Required(CONF_ADDRESS, default=suggested or options[0]["value"])
-        choice = probatio.Schema({chosen: SelectSelector(SelectSelectorConfig(options=options))})
+        chosen = vol.Required(CONF_ADDRESS, default=suggested or options[0]["value"])
+        choice = vol.Schema({chosen: SelectSelector(SelectSelectorConfig(options=options))})
         return self.async_show_form(
             step_id=step,
             data_schema=None if step == "bluetooth_confirm" else choice,

@@ -146,6 +146,8 @@ class VirtualRing(ABC):
         """Requests that would have harmed a real ring; it does nothing on them."""
         self.emit: Callable[[Notification], None] = lambda _: None
         """Set by the radio while connected: sends what the ring has to say by itself."""
+        self.schedule: Callable[[float, Callable[[], None]], None] = lambda *_: None
+        """Set by the radio while connected: calls back after some seconds, if still connected."""
         self.reboot: Callable[[float], None] = lambda _: None
         """Set by the radio: drop the link and be silent for some seconds."""
 

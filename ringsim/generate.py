@@ -1,0 +1,143 @@
+"""The days of a wearer: seeded readings and nights at true instants, whatever a ring does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from random import Random
+
+LIGHT, DEEP, REM, AWAKE = "light", "deep", "rem", "awake"
+
+ACTIVITY = ("steps", "distance", "energy")
+"""Counts of a quarter of an hour, in 1, m and kcal; all else is read at an instant."""
+QUARTER = timedelta(minutes=15)
+_TICK = timedelta(minutes=5)
+_DAY = timedelta(days=1)
+_CYCLE = ((LIGHT, 18, 34), (DEEP, 14, 38), (LIGHT, 8, 20), (REM, 10, 32))
+_BUSY_HOURS = (8, 12, 17, 18)
+_CAL_PER_STEP = 36
+
+
+@dataclass(slots=True)
+class Reading:
+    """One value at a true instant; `high` is the highest of a slot whose `value` is its lowest."""
+
+    metric: str
+    start: datetime
+    value: float
+    high: float | None = None
+
+    @property
+    def due(self) -> datetime:
+        """When a ring has it."""
+        return self.start + (QUARTER if self.metric in ACTIVITY else timedelta())
+
+
+@dataclass(slots=True)
+class Sleep:
+    """A night or a nap: stages and their minutes, from `start` on."""
+
+    start: datetime
+    stages: list[tuple[str, int]]
+    nap: bool = False
+
+    @property
+    def duration(self) -> timedelta:
+        """All stages together."""
+        return timedelta(minutes=sum(minutes for _, minutes in self.stages))
+
+    @property
+    def end(self) -> datetime:
+        """The instant of waking up."""
+        return self.start + self.duration
+
+    @property
+    def due(self) -> datetime:
+        """When a ring first shows it."""
+        return self.end
+
+
+type Event = Reading | Sleep
+
+
+def generate(begin: datetime, end: datetime, *, zone: tzinfo, seed: str) -> list[Event]:
+    """Return all that happens to a wearer from `begin` to `end`, ordered by when a ring has it.
+
+    A date brings the same for the same seed and zone, wherever the range begins.
+    """
+    first, last = begin.astimezone(zone).date(), end.astimezone(zone).date() + _DAY
+    events = [
+        event
+        for number in range((last - first).days + 1)
+        for event in _day(first + number * _DAY, zone, seed)
+        if begin <= event.start < end
+    ]
+    return sorted(events, key=lambda event: event.due)
+
+
+def walked(instant: datetime, steps: int) -> Iterator[Reading]:
+    """Activity of a quarter; energy in whole tens of small calories, the coarsest a ring tells."""
+    amounts = (steps, round(steps * 0.7), steps * _CAL_PER_STEP // 10 / 100)
+    for metric, amount in zip(ACTIVITY, amounts, strict=True):
+        yield Reading(metric, instant, amount)
+
+
+def _day(day: date, zone: tzinfo, seed: str) -> Iterator[Event]:
+    """One date and the night before it."""
+    rng = Random(f"{seed} {day}")
+    sleeps = [_night(day, zone, rng)]
+    if day.toordinal() % 3 == 0:
+        sleeps.append(_nap(day, zone, rng))
+    yield from sleeps
+    instant = _instant(day, 0, zone)
+    while (local := instant.astimezone(zone)).date() == day:
+        asleep = any(s.start <= instant < s.end for s in sleeps) or local.hour >= 23
+        yield from _moment(instant, local, rng, asleep=asleep)
+        instant += _TICK
+
+
+def _instant(day: date, minute: float, zone: tzinfo) -> datetime:
+    """Turn minutes after (or before) a local midnight into a true instant."""
+    local = datetime.combine(day, time()) + timedelta(minutes=minute)
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _night(day: date, zone: tzinfo, rng: Random) -> Sleep:
+    start = rng.randint(-90, -10)
+    remaining = rng.randint(375, 450) - start
+    stages: list[tuple[str, int]] = []
+    while remaining > 0:
+        parts = [(stage, rng.randint(low, high)) for stage, low, high in _CYCLE]
+        if rng.random() < 0.6:
+            parts.append((AWAKE, rng.randint(2, 9)))
+        for stage, planned in parts:
+            if (minutes := min(planned, remaining)) > 0:
+                stages.append((stage, minutes))
+                remaining -= minutes
+    return Sleep(_instant(day, start, zone), stages)
+
+
+def _nap(day: date, zone: tzinfo, rng: Random) -> Sleep:
+    stages = [(LIGHT, rng.randint(12, 25)), (DEEP, rng.randint(5, 25)), (LIGHT, rng.randint(5, 15))]
+    return Sleep(_instant(day, rng.randint(780, 870), zone), stages, nap=True)
+
+
+def _moment(instant: datetime, local: datetime, rng: Random, *, asleep: bool) -> Iterator[Reading]:
+    """All values of five minutes; the ring is off the finger over breakfast."""
+    effort = 0.0 if asleep else rng.random() * (1.0 if local.hour in _BUSY_HOURS else 0.3)
+    pulse = round(rng.gauss(56, 3) if asleep else rng.gauss(72, 5) + 50 * effort)
+    stress = round(rng.gauss(22, 6) if asleep else rng.gauss(42, 12))
+    hrv = round(rng.gauss(58, 8) if asleep else rng.gauss(40, 8))
+    low = rng.randint(93, 98)
+    high = min(99, low + rng.randint(0, 3))
+    warmth = round(rng.gauss(34.6 if asleep else 33.4, 0.4), 1)
+    if local.hour == 7 and local.minute >= 30:
+        return
+    yield Reading("heart_rate", instant, min(max(pulse, 42), 165))
+    if local.minute % 15 == 0 and effort > 0.12:
+        yield from walked(instant, round(effort * rng.randint(200, 1100)))
+    if local.minute % 30 == 0:
+        yield Reading("stress", instant, min(max(stress, 5), 95))
+        yield Reading("temperature", instant, min(max(warmth, 30.0), 37.0))
+    if local.minute == 0:
+        yield Reading("hrv", instant, min(max(hrv, 15), 110))
+        yield Reading("spo2", instant, low, high)

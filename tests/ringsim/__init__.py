@@ -1,0 +1,1 @@
+"""Tests of the virtual rings and of the air around them."""
