@@ -48,8 +48,10 @@ def _reading(metric: Metric) -> RingSensorDescription:
     """Return the sensor of a reading, whose long-term statistics are its own."""
 
     def value(coordinator: RingCoordinator) -> float | None:
-        sample = coordinator.sample(metric)
-        return sample.value if sample else None
+        if (sample := coordinator.sample(metric)) is None:
+            return None
+        # What rings tell as whole numbers would be shown with a decimal.
+        return int(sample.value) if sample.value.is_integer() else sample.value
 
     return RingSensorDescription(
         key=metric,
