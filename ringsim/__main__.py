@@ -15,7 +15,7 @@ from .radio import PROFILES, Radio
 from .rings import MODELS
 from .rings.base import VirtualRing
 
-DEFAULT_RINGS = ("r02", "r10", "r12")
+DEFAULT_RINGS = ("r02", "r09", "r10", "r12")
 FIRST_RING = 0xC0DE00000001
 # How long they have something to record while this runs.
 AHEAD = timedelta(days=7)
