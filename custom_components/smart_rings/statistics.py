@@ -97,13 +97,14 @@ class Statistics:
             await _processed(recorder)
             compiled = await recorder.async_add_executor_job(_compiled, self._hass)
             for stale in await self._archive.stale():
-                if until := await self._write(recorder, stale, compiled):
-                    # One series at a time, so that the recorder's other work has its turn.
-                    await _processed(recorder)
+                until = await self._write(recorder, stale, compiled)
+                # One series at a time, so that the recorder's other work has its turn.
+                await _processed(recorder)
+                if until is not None:
                     await self._archive.settle(stale, until)
 
     async def _write(self, recorder: Recorder, stale: Stale, compiled: datetime) -> datetime | None:
-        """Queue the rows of one series; return how far they go, None if it has to wait."""
+        """Queue the rows of one series; return how far it is done with, None if it is not."""
         now = dt_util.utcnow()
         if stale.name == NIGHT:
             await self._write_nights(recorder, stale, now)
