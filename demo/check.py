@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from .home_assistant import HomeAssistant, Json
@@ -13,8 +13,9 @@ DOMAIN = "smart_rings"
 DISCOVERY_TIMEOUT = 60
 SYNC_TIMEOUT = 120
 UNKNOWN = ("unknown", "unavailable")
-# These do something and show nothing.
-STATELESS = ("button",)
+SYNC_INTERVAL = timedelta(minutes=15)
+# These do something, or tell of what happens from now on.
+STATELESS = ("button", "calendar", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,15 @@ class Truth:
         return max(taken, key=lambda reading: str(reading["start"]), default=None)
 
     def value(self, metric: str) -> str | None:
-        """Return that reading's value."""
+        """Return that reading's value, as long as it can be taken for the present one."""
+        if metric not in self.held["metrics"]:
+            return None
+        every = self.held["settings"]["heart_rate_interval"] if metric == "heart_rate" else 60
+        holds = 2 * timedelta(minutes=every) + SYNC_INTERVAL
         reading = self.latest(metric)
-        return str(reading["value"]) if reading else None
+        if reading is None or self.synced - datetime.fromisoformat(reading["start"]) > holds:
+            return "unknown"
+        return str(reading["value"])
 
     def last_measurement(self) -> str | None:
         """Return the time of the newest reading of all metrics that are shown."""
@@ -64,7 +71,7 @@ class Truth:
         return self.synced.isoformat() if self.synced >= self.since else f"after {self.since}"
 
 
-READINGS = ("heart_rate",)
+READINGS = ("heart_rate", "spo2", "hrv", "stress", "temperature")
 
 EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
     **{metric: partial(Truth.value, metric=metric) for metric in READINGS},
@@ -73,6 +80,8 @@ EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
     "in_range": lambda _: "on",
     "last_measurement": Truth.last_measurement,
     "last_sync": Truth.last_sync,
+    "measuring": lambda _: "off",
+    "steps": lambda truth: str(truth.held["today"]["steps"]),
 }
 
 

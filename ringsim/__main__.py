@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 import json
 import os
 from pathlib import Path
@@ -15,8 +15,10 @@ from .radio import PROFILES, Radio
 from .rings import MODELS
 from .rings.base import VirtualRing
 
-DEFAULT_RINGS = ("r02", "r10", "r12")
+DEFAULT_RINGS = ("r02", "r09", "r10", "r12")
 FIRST_RING = 0xC0DE00000001
+# How long they have something to record while this runs.
+AHEAD = timedelta(days=7)
 # Locally administered; the Bluetooth address of a proxy is the next one.
 FIRST_PROXY = 0x02C0DE000000
 
@@ -27,8 +29,8 @@ To try the integration in a Home Assistant of yours without owning a ring:
      (--host 127.0.0.1, the default, when Home Assistant runs on this machine)
   2. There: Settings > Devices & services > Add integration > ESPHome; enter this machine's
      address and port 6053. It needs no password and no encryption key.
-  3. The rings are then discovered on that page. The last one tells its name only to active
-     scanning: it is found after "Add integration > Smart Rings", or within some minutes.
+  3. The rings are then discovered on that page. Some tell their name only to active
+     scanning, as real ones do: found after "Add integration > Smart Rings", or some minutes later.
 
 Anyone who reaches the proxy's port can talk to the virtual rings, so open it in your own network
 only. Delete the ESPHome device when you are done.
@@ -108,18 +110,16 @@ def make_rings(options: argparse.Namespace) -> list[VirtualRing]:
     """Make the rings asked for, each with its own address and past."""
     models = options.ring or DEFAULT_RINGS
     zone = options.tz or machine_zone()
-    rings = [
+    return [
         MODELS[model](
             address=address_text(FIRST_RING + number),
             seed=options.seed + number,
             days=options.days,
             zone=zone,
+            ahead=AHEAD,
         )
         for number, model in enumerate(models)
     ]
-    # As many real ones; what is found by its name alone must be found nevertheless.
-    rings[-1].name_in_scan_response = True
-    return rings
 
 
 def make_proxies(radio: Radio, options: argparse.Namespace) -> list[Proxy]:

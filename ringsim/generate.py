@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from math import ceil
 from random import Random
 
 LIGHT, DEEP, REM, AWAKE = "light", "deep", "rem", "awake"
 
-ACTIVITY = ("steps", "distance", "energy")
-"""Counts of a quarter of an hour, in 1, m and kcal; all else is read at an instant."""
+ACTIVITY = ("steps", "distance", "energy", "active")
+"""Counts of a quarter of an hour, in 1, m, kcal and minutes; all else is read at an instant."""
 QUARTER = timedelta(minutes=15)
 _TICK = timedelta(minutes=5)
 _DAY = timedelta(days=1)
@@ -76,7 +77,8 @@ def generate(begin: datetime, end: datetime, *, zone: tzinfo, seed: str) -> list
 
 def walked(instant: datetime, steps: int) -> Iterator[Reading]:
     """Activity of a quarter; energy in whole tens of small calories, the coarsest a ring tells."""
-    amounts = (steps, round(steps * 0.7), steps * _CAL_PER_STEP // 10 / 100)
+    energy = steps * _CAL_PER_STEP // 10 / 100
+    amounts = (steps, round(steps * 0.7), energy, min(15, ceil(steps / 100)))
     for metric, amount in zip(ACTIVITY, amounts, strict=True):
         yield Reading(metric, instant, amount)
 

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import NamedTuple, Protocol
 
 from .rings.base import INDICATE, NOTIFY, Characteristic, Notification, VirtualRing
@@ -187,6 +189,8 @@ class Link:
         self._subscribed: set[str] = set()
         self._sent = 0
         self._queue: deque[Notification] = deque()
+        self._due: list[tuple[float, int, Notification]] = []
+        self._order = count()
         self._later: set[asyncio.TimerHandle] = set()
         self._pump: asyncio.Handle | None = None
         self._by_uuid = {c.uuid: c for s in ring.services for c in s.characteristics}
@@ -263,7 +267,10 @@ class Link:
     def _send(self, notification: Notification) -> None:
         """Queue a notification when its time has come, cut to what fits and to what is broken."""
         if delay := notification.delay + self.ring.faults.delay:
-            self._schedule(delay, lambda: self._queue_up(notification))
+            # Timers of the same instant fire in any order; what is sent keeps its own.
+            due = asyncio.get_running_loop().time() + delay
+            heappush(self._due, (due, next(self._order), notification))
+            self._schedule(delay, lambda: self._queue_up(heappop(self._due)[-1]))
         else:
             self._queue_up(notification)
 

@@ -1,17 +1,24 @@
-"""A loop whose clock jumps to the next timer when there is nothing else to do."""
+"""A loop whose clock stands still while there is work, and jumps to the next timer when not."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 
 @contextmanager
-def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let time-outs of a running loop pass at once; work in threads is waited for as ever."""
+def virtual_time(
+    loop: asyncio.AbstractEventLoop, passed: Callable[[float], object] = lambda _: None
+) -> Iterator[None]:
+    """Let a running loop's time-outs pass at once; work in threads is waited for as ever.
+
+    `passed` is told how many seconds have gone by since the beginning.
+    """
     selector = loop._selector  # type: ignore[attr-defined]
-    real_time, real_select, real_run = loop.time, selector.select, loop.run_in_executor
+    real_select, real_run = selector.select, loop.run_in_executor
+    # Frozen clocks start so high that a float no longer holds the loop's resolution.
+    start = min(loop.time(), 1e6)
     ahead = 0.0
     busy = 0
 
@@ -21,6 +28,7 @@ def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             return list(real_select(timeout))
         if not (events := real_select(0)):
             ahead += timeout
+            passed(ahead)
         return list(events)
 
     def run_in_executor(executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
@@ -35,7 +43,7 @@ def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         busy -= 1
 
     with (
-        patch.object(loop, "time", lambda: real_time() + ahead),
+        patch.object(loop, "time", lambda: start + ahead),
         patch.object(selector, "select", select),
         patch.object(loop, "run_in_executor", run_in_executor),
     ):

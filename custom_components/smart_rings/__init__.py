@@ -12,17 +12,26 @@ from homeassistant.helpers.typing import ConfigType
 from .archive import Archive
 from .const import DATA_ARCHIVE, DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
+from .statistics import Statistics
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
-PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR)
+PLATFORMS = (
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.NUMBER,
+    Platform.SENSOR,
+    Platform.SWITCH,
+)
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
-    """Open the archive, which all rings share."""
+    """Open the archive, which all rings share, and let the recorder follow it."""
     archive = await Archive.open(Path(hass.config.path(STORAGE_DIR, f"{DOMAIN}.db")))
     hass.data[DATA_ARCHIVE] = archive
+    stop_statistics = Statistics(hass, archive).start()
 
     async def close(_: Event) -> None:
+        stop_statistics()
         await archive.close()
 
     hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)

@@ -36,6 +36,14 @@ BINARY_SENSORS = (
         value_fn=lambda coordinator: coordinator.said(2 * coordinator.interval).charging,
     ),
     RingBinarySensorDescription(
+        key="measuring",
+        translation_key="measuring",
+        capability=Capability.MEASURE_HEART_RATE,
+        device_class=BinarySensorDeviceClass.RUNNING,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        value_fn=lambda coordinator: coordinator.measuring is not None,
+    ),
+    RingBinarySensorDescription(
         key="in_range",
         translation_key="in_range",
         device_class=BinarySensorDeviceClass.CONNECTIVITY,

@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RingConfigEntry, RingCoordinator
 from .entity import RingEntity, RingEntityDescription, async_add_supported
-from .rings.models import Capability
+from .rings.models import Capability, Metric
 from .rings.ring import Ring
 
 PARALLEL_UPDATES = 1
@@ -31,7 +31,27 @@ def _tell(
     return lambda coordinator: coordinator.async_command(command)
 
 
+def _measure(metric: Metric, *, enabled: bool = False) -> RingButtonDescription:
+    """Return the button that measures a metric now."""
+
+    async def press(coordinator: RingCoordinator) -> None:
+        await coordinator.async_measure(metric)
+
+    key = f"measure_{metric}"
+    return RingButtonDescription(
+        key=key,
+        translation_key=key,
+        capability=Capability(key),
+        entity_registry_enabled_default=enabled,
+        press_fn=press,
+    )
+
+
 BUTTONS = (
+    _measure(Metric.HEART_RATE, enabled=True),
+    _measure(Metric.SPO2),
+    _measure(Metric.HRV),
+    _measure(Metric.STRESS),
     RingButtonDescription(
         key="sync",
         translation_key="sync",
@@ -50,6 +70,7 @@ BUTTONS = (
         translation_key="set_time",
         capability=Capability.SET_TIME,
         entity_category=EntityCategory.CONFIG,
+        entity_registry_enabled_default=False,
         press_fn=_tell(lambda ring: ring.set_time()),
     ),
     RingButtonDescription(

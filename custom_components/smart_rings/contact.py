@@ -29,7 +29,13 @@ from homeassistant.util.hass_dict import HassKey
 from .const import DOMAIN
 from .rings import connect
 from .rings.clock import Clock
-from .rings.errors import RingDisconnected, RingError, RingNotSupported, RingTimeout
+from .rings.errors import (
+    RingDisconnected,
+    RingError,
+    RingNotSupported,
+    RingRefused,
+    RingTimeout,
+)
 from .rings.models import RingMemory
 from .rings.recognise import Model
 from .rings.ring import Ring
@@ -51,6 +57,8 @@ class Reason(StrEnum):
     NOT_ANSWERING = "not_answering"
     REFUSED = "refused"
     NOT_SUPPORTED = "not_supported"
+    NOT_WORN = "not_worn"
+    CHARGING = "charging"
 
 
 class ContactError(HomeAssistantError):
@@ -115,7 +123,9 @@ class Contact:
             except (RingTimeout, RingDisconnected, TimeoutError) as err:
                 raise self._error(Reason.NOT_ANSWERING, str(err)) from err
             except RingError as err:
-                raise self._error(Reason.REFUSED, str(err)) from err
+                code = err.code if isinstance(err, RingRefused) else None
+                reason = next((r for r in Reason if r == code), Reason.REFUSED)
+                raise self._error(reason, str(err)) from err
             finally:
                 if self.connected:
                     self.used_at = self.hass.loop.time()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,8 +29,18 @@ from homeassistant.util import dt as dt_util
 from .archive import Archive
 from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
 from .contact import Contact, ContactError, Reason
-from .rings import MODELS
-from .rings.models import METRICS, Metric, RingInfo, RingMemory, RingState, Sample
+from .rings import MODELS, family_of
+from .rings.models import (
+    METRICS,
+    Metric,
+    RingInfo,
+    RingMemory,
+    RingState,
+    Sample,
+    Setting,
+    SettingKind,
+    Value,
+)
 from .rings.ring import Ring
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,6 +52,8 @@ AWAY_AFTER = timedelta(minutes=3)
 MIN_INTERVAL = timedelta(minutes=5)
 # Scanners pause while they connect, so that a ring that refuses is tried ever less often.
 MAX_BACKOFF = timedelta(hours=1)
+# A ring may go back to its own settings, and its phone app may change them.
+SETTINGS_INTERVAL = timedelta(days=1)
 # Of what a ring doesn't tell how often it records it.
 DEFAULT_LOGGING = timedelta(hours=1)
 
@@ -71,6 +83,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         )
         self.memory = RingMemory()
         self.data = RingState()
+        self.settings: Mapping[str, Value] = {}
+        self.settings_at: datetime | None = None
+        self.measuring: Metric | None = None
         self.said_at: datetime | None = None
         self.last_sync: datetime | None = None
         self.error: ContactError | None = None
@@ -130,6 +145,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             holds = dt_util.utcnow() - sample.end <= max_age
         return sample if holds else None
 
+    def settings_of(self, kind: SettingKind) -> Iterator[Setting]:
+        """Return the settings of one kind that rings of this family may have."""
+        return (s for s in family_of(self.model).settings if s.kind is kind)
+
     @callback
     def async_start(self) -> None:
         """Listen to the ring from now on."""
@@ -154,6 +173,25 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             await command(ring)
         self.async_update_listeners()
 
+    async def async_measure(self, metric: Metric) -> Sample:
+        """Measure once, now, and keep the result. Raises `ContactError`."""
+        self.measuring = metric
+        self.async_update_listeners()
+        try:
+            async with self._talk() as ring:
+                sample = await ring.measure(metric)
+                await self.archive.add(self.key, [sample])
+        finally:
+            self.measuring = None
+            self.async_update_listeners()
+        return sample
+
+    async def async_change(self, setting: Setting, value: Value) -> None:
+        """Write a setting; what the ring then says is what is shown. Raises `ContactError`."""
+        async with self._talk() as ring:
+            self.settings = {**self.settings, setting.key: await ring.change(setting, value)}
+        self.async_update_listeners()
+
     @override
     async def _async_setup(self) -> None:
         stored = await self.archive.memory(self.key)
@@ -169,6 +207,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.data = RingState.from_dict(stored.get("state", {}))
         self.said_at = dt_util.parse_datetime(stored.get("said_at") or "")
         self.last_sync = dt_util.parse_datetime(stored.get("last_sync") or "")
+        self.settings = stored.get("settings", {})
+        self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
             self.contact.used_at = self.hass.loop.time() - ago
@@ -211,6 +251,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             await self.archive.commit(self.key, batch)
         if ring.clock_due():
             await ring.set_time()
+        if self.settings_at is None or dt_util.utcnow() - self.settings_at >= SETTINGS_INTERVAL:
+            self.settings = await ring.read_settings()
+            self.settings_at = dt_util.utcnow()
         self.last_sync = dt_util.utcnow()
 
     @asynccontextmanager
@@ -240,6 +283,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "state": self.data.as_dict(),
                 "said_at": self.said_at and self.said_at.isoformat(),
                 "last_sync": self.last_sync and self.last_sync.isoformat(),
+                "settings": self.settings,
+                "settings_at": self.settings_at and self.settings_at.isoformat(),
             },
         )
         dr.async_get(self.hass).async_get_or_create(

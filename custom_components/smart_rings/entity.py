@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import override
+from typing import Any, override
 
+from homeassistant.const import EntityCategory
 from homeassistant.core import callback
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .coordinator import RingCoordinator
-from .rings.models import Capability
+from .rings.models import Capability, Setting, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,10 @@ class RingEntityDescription(EntityDescription):
     """An entity, and what a ring must be able to do to have it."""
 
     capability: Capability | None = None
+
+    def supported(self, coordinator: RingCoordinator) -> bool:
+        """Whether this ring has it."""
+        return self.capability is None or self.capability in coordinator.memory.capabilities
 
 
 class RingEntity(CoordinatorEntity[RingCoordinator]):
@@ -43,6 +48,45 @@ class RingEntity(CoordinatorEntity[RingCoordinator]):
         return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class RingSettingDescription(RingEntityDescription):
+    """A setting of a ring, as the ring's family describes it."""
+
+    setting: Setting
+
+    @staticmethod
+    def common(setting: Setting) -> dict[str, Any]:
+        """Return the fields all kinds of settings have."""
+        return {
+            "setting": setting,
+            "key": setting.key,
+            "translation_key": setting.key,
+            "entity_category": EntityCategory.CONFIG,
+            "entity_registry_enabled_default": False,
+        }
+
+    @override
+    def supported(self, coordinator: RingCoordinator) -> bool:
+        """Whether the ring told this setting."""
+        return self.setting.key in coordinator.settings
+
+
+class RingSettingEntity(RingEntity):
+    """A setting: written to the ring, and shown as the ring answered."""
+
+    entity_description: RingSettingDescription
+
+    @property
+    def setting_value(self) -> Value | None:
+        """What the ring said last."""
+        key = self.entity_description.setting.key
+        return self.coordinator.settings.get(key)
+
+    async def async_change(self, value: Value) -> None:
+        """Write it. Raises `ContactError`, also while the ring is away."""
+        await self.coordinator.async_change(self.entity_description.setting, value)
+
+
 @callback
 def async_add_supported[DescriptionT: RingEntityDescription](
     coordinator: RingCoordinator,
@@ -58,8 +102,7 @@ def async_add_supported[DescriptionT: RingEntityDescription](
 
     @callback
     def add_known() -> None:
-        can = {None, *coordinator.memory.capabilities}
-        if known := [row for row in waiting if row.capability in can]:
+        if known := [row for row in waiting if row.supported(coordinator)]:
             waiting[:] = [row for row in waiting if row not in known]
             add(create(coordinator, row) for row in known)
 

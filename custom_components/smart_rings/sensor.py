@@ -44,21 +44,47 @@ def _measured_at(coordinator: RingCoordinator, metric: Metric) -> datetime | Non
     return sample.end if sample else None
 
 
-def _reading(metric: Metric) -> RingSensorDescription:
+def _value(coordinator: RingCoordinator, metric: Metric) -> float | None:
+    if (sample := coordinator.sample(metric)) is None:
+        return None
+    # What rings tell as whole numbers would be shown with a decimal.
+    return int(sample.value) if float(sample.value).is_integer() else sample.value
+
+
+def _reading(
+    metric: Metric, device_class: SensorDeviceClass | None = None, precision: int = 0
+) -> RingSensorDescription:
     """Return the sensor of a reading, whose long-term statistics are its own."""
-
-    def value(coordinator: RingCoordinator) -> float | None:
-        sample = coordinator.sample(metric)
-        return sample.value if sample else None
-
     return RingSensorDescription(
         key=metric,
         translation_key=metric,
         capability=Capability(metric),
-        native_unit_of_measurement=METRICS[metric].unit,
+        device_class=device_class,
+        native_unit_of_measurement=METRICS[metric].unit or None,
         state_class=SensorStateClass.MEASUREMENT,
+        suggested_display_precision=precision,
+        value_fn=lambda coordinator: _value(coordinator, metric),
+        measured_fn=lambda coordinator: _measured_at(coordinator, metric),
+    )
+
+
+def _counter(
+    metric: Metric, device_class: SensorDeviceClass | None = None, *, enabled: bool = False
+) -> RingSensorDescription:
+    """Return the sensor of a counter since midnight.
+
+    It has no state class: what was counted while the ring was away belongs to other hours than
+    that of its arrival, and the external statistic of the metric puts it there.
+    """
+    return RingSensorDescription(
+        key=metric,
+        translation_key=metric,
+        capability=Capability(metric),
+        device_class=device_class,
+        native_unit_of_measurement=METRICS[metric].unit,
         suggested_display_precision=0,
-        value_fn=value,
+        entity_registry_enabled_default=enabled,
+        value_fn=lambda coordinator: _value(coordinator, metric),
         measured_fn=lambda coordinator: _measured_at(coordinator, metric),
     )
 
@@ -70,6 +96,13 @@ def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
 
 SENSORS = (
     _reading(Metric.HEART_RATE),
+    _reading(Metric.SPO2),
+    _reading(Metric.HRV),
+    _reading(Metric.STRESS),
+    _reading(Metric.TEMPERATURE, SensorDeviceClass.TEMPERATURE, precision=1),
+    _counter(Metric.STEPS, enabled=True),
+    _counter(Metric.DISTANCE, SensorDeviceClass.DISTANCE),
+    _counter(Metric.ENERGY, SensorDeviceClass.ENERGY),
     RingSensorDescription(
         key="battery",
         capability=Capability.BATTERY,

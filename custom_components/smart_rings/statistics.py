@@ -96,17 +96,15 @@ class Statistics:
         async with self._flushing:
             await _processed(recorder)
             compiled = await recorder.async_add_executor_job(_compiled, self._hass)
-            written = [
-                (stale, until)
-                for stale in await self._archive.stale()
-                if (until := await self._write(recorder, stale, compiled))
-            ]
-            await _processed(recorder)
-            for stale, until in written:
-                await self._archive.settle(stale, until)
+            for stale in await self._archive.stale():
+                until = await self._write(recorder, stale, compiled)
+                # One series at a time, so that the recorder's other work has its turn.
+                await _processed(recorder)
+                if until is not None:
+                    await self._archive.settle(stale, until)
 
     async def _write(self, recorder: Recorder, stale: Stale, compiled: datetime) -> datetime | None:
-        """Queue the rows of one series; return how far they go, None if it has to wait."""
+        """Queue the rows of one series; return how far it is done with, None if it is not."""
         now = dt_util.utcnow()
         if stale.name == NIGHT:
             await self._write_nights(recorder, stale, now)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
-from math import ceil
 from random import Random
 from typing import Any, override
 
@@ -43,7 +42,11 @@ TOGGLES = {0x2C: "spo2", 0x36: "stress", 0x38: "hrv"}
 GOALS = {"steps": 3, "energy": 3, "distance": 3, "sport": 2, "sleep": 2}
 """Widths of the fields of a goals record, in bytes; energy is in small calories."""
 SLEEP_TWO, SLEEP_ONE, SLEEP_EMPTY = 2, 1, 0
+NEWS = {"heart_rate": 0x01, "spo2": 0x03, "steps": 0x04, "hrv": 0x2B, "stress": 0x2C}
+"""Metric → event that is pushed when a connected ring has recorded it."""
 REBOOT_SECONDS = 5.0
+WATCH_SECONDS = 30.0
+POWER_LOSS = datetime(2000, 1, 1)  # noqa: DTZ001 - a ring's clock knows no zone
 
 type Handler = Callable[[bytes], Iterable[bytes]]
 
@@ -258,6 +261,8 @@ class ColmiRing(VirtualRing):
         """Factor of the time a measurement on demand takes."""
         self.finalised_after = timedelta(minutes=20)
         """How long after waking up the last third of a night is missing."""
+        self.forgets_time = False
+        """Whether its clock begins anew when it is powered again."""
         self.fahrenheit = False
         self.found = self.blinked = self.reboots = 0
         self.malformed: list[bytes] = []
@@ -290,41 +295,48 @@ class ColmiRing(VirtualRing):
         self.sleeps.clear()
         self._future.clear()
 
-    def power_off(self) -> None:
-        """Run out of energy: from now on nothing is recorded, and it is not heard."""
-        self.catch_up()
-        self.powered = False
-        self.reboot(0.0)
-
-    def power_on(self, *, clock_lost: bool = True) -> None:
-        """Come back with what was stored, and with a clock that begins anew."""
-        while self._future and self._future[-1].due <= self.now():
-            self._future.pop()
-        self.powered = True
-        if clock_lost:
-            self.clock.set(datetime(2000, 1, 1))  # noqa: DTZ001 - a ring's clock knows no zone
+    @override
+    def __setattr__(self, name: str, value: object) -> None:
+        """What was lived so far is recorded as things stood; news of the battery are pushed."""
+        living = hasattr(self, "_future")
+        if living and name in ("powered", "worn", "charging"):
+            self.catch_up()
+        super().__setattr__(name, value)
+        if living and name == "powered" and value and self.forgets_time:
+            self.clock.set(POWER_LOSS)
+        if living and name in ("battery", "charging"):
+            self.push(0x0C, bytes((self.battery, self.charging)))
 
     def catch_up(self) -> None:
-        """Record what has happened since."""
-        self._record(lambda at: self.clock.read(at + timedelta(seconds=30)))
+        """Record what has happened since, and tell whoever is connected."""
+        for metric, reading in self._record(self._shown).items():
+            if event := NEWS.get(metric):
+                told = bytes((int(reading.value),)) if event in (0x2B, 0x2C) else b""
+                self.push(event, told)
 
-    def _record(self, shown_at: Callable[[datetime], datetime]) -> None:
+    def _shown(self, at: datetime) -> datetime:
         """Half a minute hides the seconds that a clock set to whole seconds is behind."""
+        return self.clock.read(at + timedelta(seconds=30))
+
+    def _record(self, shown_at: Callable[[datetime], datetime]) -> dict[str, Reading]:
+        """Store all that is due; return the last of each metric."""
+        new: dict[str, Reading] = {}
         now = self.now()
         while self._future and self._future[-1].due <= now:
             event = self._future.pop()
             shown = shown_at(event.start).replace(second=0, microsecond=0)
+            if not self.powered or self.charging or not self.worn:
+                continue
             if isinstance(event, Sleep):
                 if self.colmi.big_data and (self.colmi.naps or not event.nap):
                     self.sleeps[shown] = event
             elif self._records(event.metric, shown):
-                slot = SLOT.get(event.metric, 15)
-                shown -= timedelta(minutes=shown.minute % slot)
+                shown -= timedelta(minutes=shown.minute % SLOT.get(event.metric, 15))
                 self.store.setdefault(event.metric, {})[shown] = event
+                new[event.metric] = event
+        return new
 
     def _records(self, metric: str, shown: datetime) -> bool:
-        if not self.powered or self.charging or not self.worn:
-            return False
         if metric == "heart_rate":
             minute = shown.hour * 60 + shown.minute
             return self.heart_rate_log and minute // 5 * 5 % self.heart_rate_interval == 0
@@ -362,15 +374,13 @@ class ColmiRing(VirtualRing):
                 start = quarter.start - timedelta(minutes=shown.minute)
                 hour = hours.setdefault(shown.hour, {})
                 total = hour.setdefault(metric, Reading(metric, start, 0))
-                total.value = round(total.value + quarter.value, 2)
+                total.value = round(total.value + quarter.value, 3)
         return dict(sorted(hours.items()))
 
     def _totals(self) -> dict[str, float]:
-        """Return today's activity; `minutes` is estimated from the steps of each quarter."""
+        """Return today's activity."""
         quarters = {metric: self._on(metric, self.today).values() for metric in ACTIVITY}
-        totals = {m: round(sum(q.value for q in values), 2) for m, values in quarters.items()}
-        minutes = sum(min(15, ceil(q.value / 100)) for q in quarters["steps"])
-        return totals | {"minutes": minutes}
+        return {m: round(sum(q.value for q in values), 3) for m, values in quarters.items()}
 
     def _sleeps(self, *, nap: bool) -> list[tuple[int, datetime, datetime, Sleep]]:
         """Return what it shows: days since waking up, start and end by its clock, the sleep."""
@@ -398,20 +408,18 @@ class ColmiRing(VirtualRing):
         """Return what there is to know, in bpm, %, ms, °C, m, kcal; instants are UTC, ISO 8601.
 
         `battery`, `charging`; `heart_rate` {value, at} (the latest logged) or null; `today`
-        {date, steps, distance, energy, minutes} of the clock's day; `last_night` (a sleep or
+        {date, steps, distance, energy, active} of the clock's day; `last_night` (a sleep or
         null); `readings` {metric: [{start, value}]} (steps, distance and energy per hour; SpO2
         also `high`); `sleeps` and `naps` [{start, end, stages, minutes {stage: sum}, final}];
         `latest` {metric: {value, at}}; `settings`, `goals`, `found`, `reboots`, `abuse`.
         """
         self.catch_up()
-        readings = {metric: self._readings(metric) for metric in sorted(self.store)}
+        readings = {m: self._readings(m) for m in sorted(self.store) if m not in ACTIVITY}
         hours = [hour for ago in range(KEPT_DAYS - 1, -1, -1) for hour in self._kept_hours(ago)]
-        readings |= {m: [_plain(h[m]) for h in hours if m in h] for m in ACTIVITY}
-        latest = {
-            metric: {"value": found[-1]["value"], "at": found[-1]["start"]}
-            for metric, found in readings.items()
-            if found and metric not in ACTIVITY
-        }
+        newest = {m: max(f, key=lambda r: r["start"]) for m, f in readings.items() if f}
+        latest = {m: {"value": r["value"], "at": r["start"]} for m, r in newest.items()}
+        # Active minutes are told for the whole day only.
+        readings |= {m: [_plain(h[m]) for h in hours if m in h] for m in ACTIVITY[:3]}
         sleeps, naps = (self._nights(nap=nap) for nap in (False, True))
         return {
             "model": self.model,
@@ -518,18 +526,17 @@ class ColmiRing(VirtualRing):
         return []
 
     @override
+    def linked(self) -> None:
+        self.catch_up()
+        self.schedule(WATCH_SECONDS, self.linked)
+
+    @override
     def unlinked(self) -> None:
         self._spot = None
 
     def push(self, event: int, payload: bytes = b"") -> None:
         """Say something unasked: a 73 frame."""
         self.emit(Notification(V1_NOTIFY, frame(0x73, event, payload)))
-
-    def dock(self, battery: int, *, charging: bool) -> None:
-        """Change energy or charger, and say so."""
-        self.catch_up()
-        self.battery, self.charging = battery, charging
-        self.push(0x0C, bytes((battery, charging)))
 
     def walk(self, steps: int) -> None:
         """Walk in this quarter, and push the new totals."""
@@ -538,7 +545,7 @@ class ColmiRing(VirtualRing):
         shown -= timedelta(minutes=shown.minute % 15)
         for share in walked(self.now(), steps):
             before = self.store.get(share.metric, {}).get(shown)
-            self.put(share.metric, shown, round((before.value if before else 0) + share.value, 2))
+            self.put(share.metric, shown, round((before.value if before else 0) + share.value, 3))
         self.push(0x12, b"".join(n.to_bytes(3, "big") for n in self._totals_on_air()))
 
     def gesture(self, code: int) -> None:
@@ -620,7 +627,7 @@ class ColmiRing(VirtualRing):
         if not self.colmi.totals:
             return (frame(0x48),)
         steps, energy, distance = (n.to_bytes(3, "big") for n in self._totals_on_air())
-        minutes = int(self._totals()["minutes"]).to_bytes(2, "big")
+        minutes = int(self._totals()["active"]).to_bytes(2, "big")
         return (frame(0x48, steps, bytes(3), energy, distance, minutes),)
 
     def _heart_rates(self, body: bytes) -> Iterator[bytes]:

@@ -381,6 +381,15 @@ def parse_totals(frame: bytes) -> Totals:
     return Totals(steps, running, calories, distance, _u_be(frame, 13, 2))
 
 
+def total(entries: Iterable[ActivityEntry]) -> Totals:
+    """Add up a day's activity, for firmware that leaves its totals at 0."""
+    rows = [(e.steps, e.calories_cal, e.distance_m) for e in entries]
+    steps, calories, distance = (
+        (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0)
+    )
+    return Totals(steps, 0, calories, distance, 0)
+
+
 def parse_live_activity(frame: bytes) -> Totals:
     """The live totals push, big endian (§10)."""
     steps, calories, distance = (_u_be(frame, at, 3) for at in (2, 5, 8))

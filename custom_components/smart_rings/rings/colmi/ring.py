@@ -175,6 +175,8 @@ class ColmiRing(Ring):
     async def state(self) -> RingState:
         self._battery = await self._v1.request(frames.battery())
         self._totals = await self.attempt(self._v1, frames.today(), "today") or self._totals
+        if self._totals is None or not self._totals.steps:
+            self._totals = frames.total(await self._activity_of(0) or ())
         return RingState(
             self._battery.battery_percent, self._battery.charging, latest=self._today()
         )
@@ -309,7 +311,7 @@ class ColmiRing(Ring):
     def _today(self) -> dict[Metric, Sample]:
         """Return the totals as counters since the ring's midnight."""
         midnight = self.clock.utc(datetime.combine(self._ring_today(), time()))
-        if self._totals is None or midnight is None:
+        if self._totals is None or midnight is None or self._clock_off:
             return {}
         values = {
             Metric.STEPS: self._totals.steps,

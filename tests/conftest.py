@@ -1,0 +1,58 @@
+"""What the tests of the integration share: Home Assistant with a proxy among virtual rings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from unittest.mock import MagicMock, patch
+
+from freezegun.api import FrozenDateTimeFactory
+from habluetooth.usage import install_multiple_bleak_catcher
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+import pytest
+
+from tests import bleak_backend  # noqa: F401 - takes bleak's own client
+from tests.virtual_time import virtual_time
+
+# As the Bluetooth integration does when it starts: in tests our modules are imported before that.
+install_multiple_bleak_catcher()
+
+from tests.air import Air  # noqa: E402
+
+NOW = datetime(2026, 11, 18, 14, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def hass_config_dir(tmp_path: Path) -> str:
+    """A configuration folder of each test's own."""
+    (tmp_path / ".storage").mkdir()
+    return str(tmp_path)
+
+
+@pytest.fixture
+async def passing(freezer: FrozenDateTimeFactory) -> AsyncIterator[FrozenDateTimeFactory]:
+    """Wall clock, loop and Bluetooth agree on a time that passes at once."""
+    loop = asyncio.get_running_loop()
+    freezer.move_to(NOW)
+    with (
+        virtual_time(loop, lambda seconds: freezer.move_to(NOW + timedelta(seconds=seconds))),
+        patch("habluetooth.base_scanner.monotonic_time_coarse", loop.time),
+        patch("habluetooth.manager.monotonic_time_coarse", loop.time),
+    ):
+        yield freezer
+
+
+@pytest.fixture
+async def air(
+    passing: FrozenDateTimeFactory,
+    hass: HomeAssistant,
+    enable_custom_integrations: None,
+    mock_bleak_scanner_start: MagicMock,
+) -> AsyncIterator[Air]:
+    """Home Assistant in Amsterdam, with one proxy and no ring yet."""
+    await hass.config.async_set_time_zone("Europe/Amsterdam")
+    assert await async_setup_component(hass, "bluetooth", {})
+    air = Air(hass)
+    yield air
+    air.stop()

@@ -1,0 +1,250 @@
+"""Finding, adding and reconfiguring rings; their options."""
+
+from typing import Any, override
+from unittest.mock import patch
+
+from homeassistant.config_entries import SOURCE_BLUETOOTH, SOURCE_IGNORE, SOURCE_USER
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL
+from homeassistant.data_entry_flow import FlowResultType
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+import pytest
+
+from custom_components.smart_rings.const import CONF_SYNC_INTERVAL, DOMAIN
+from custom_components.smart_rings.rings.colmi import ColmiRing
+from ringsim.rings.base import Service
+from ringsim.rings.colmi import COLMI
+from ringsim.rings.colmi import ColmiRing as ColmiVirtual
+from tests.air import ADDRESS, OTHER, Air, virtual
+
+
+class OtherGadget(ColmiVirtual):
+    """Something that is called like a ring and is none."""
+
+    @property
+    @override
+    def services(self) -> tuple[Service, ...]:
+        return super().services[:1]
+
+
+async def discovered(air: Air) -> str:
+    """Return the flow that waits on the Integrations page."""
+    (flow,) = air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["source"] == SOURCE_BLUETOOTH
+    assert flow["step_id"] == "bluetooth_confirm"
+    return flow["flow_id"]
+
+
+async def confirm(air: Air, flow_id: str, **chosen: Any) -> Any:
+    result = await air.hass.config_entries.flow.async_configure(flow_id, chosen)
+    await air.settle()
+    return result
+
+
+async def start(air: Air, source: str = SOURCE_USER, **context: Any) -> Any:
+    return await air.hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": source, **context}
+    )
+
+
+async def test_discovery(air: Air) -> None:
+    ring = virtual()
+    await air.heard(ring)
+    flow_id = await discovered(air)
+    (flow,) = air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["title_placeholders"] == {"name": "R02_79B5"}
+    assert not air.sent(ring), "nobody agreed yet"
+
+    result = await confirm(air, flow_id)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "R02_79B5"
+    assert result["data"] == {CONF_ADDRESS: ring.address, CONF_MODEL: "colmi_r02"}
+    assert result["result"].unique_id == ring.address
+    assert air.value(ring, "battery") == str(ring.battery)
+
+
+async def test_name_only_in_the_scan_response(air: Air) -> None:
+    ring = virtual("r10")
+    await air.heard(ring)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await start(air)
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "user"
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == ring.name
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+
+
+async def test_title_of_a_name_without_address(air: Air) -> None:
+    ring = virtual()
+    ring.name = "boAtring"
+    await air.heard(ring)
+    await discovered(air)
+    (flow,) = air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["title_placeholders"] == {"name": "boAtring (79B5)"}
+
+
+async def test_a_look_alike_is_not_offered(air: Air) -> None:
+    gadget = virtual()
+    gadget.name = "COLMI Rxx"
+    await air.heard(gadget)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await start(air)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "no_devices_found"
+
+
+async def test_a_configured_ring_is_not_offered(air: Air) -> None:
+    ring, other = virtual(), virtual(address=OTHER)
+    await air.add(ring)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    await air.heard(other)
+    result = await start(air)
+    (options,) = [field.config["options"] for field in result["data_schema"].schema.values()]
+    assert options == [{"value": other.address, "label": other.name}]
+
+
+async def test_a_duplicate_is_refused(air: Air) -> None:
+    """A ring that was added by discovery while the user step showed it."""
+    ring = virtual()
+    await air.heard(ring)
+    waiting = await start(air)
+    await confirm(air, await discovered_by(air, SOURCE_BLUETOOTH))
+    result = await confirm(air, waiting["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "already_configured"
+    assert len(air.hass.config_entries.async_entries(DOMAIN)) == 1
+
+
+async def discovered_by(air: Air, source: str) -> str:
+    (flow,) = [
+        flow
+        for flow in air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        if flow["context"]["source"] == source
+    ]
+    return flow["flow_id"]
+
+
+async def test_an_ignored_ring_can_be_added_by_hand(air: Air) -> None:
+    ring = virtual()
+    MockConfigEntry(domain=DOMAIN, unique_id=ring.address, source=SOURCE_IGNORE).add_to_hass(
+        air.hass
+    )
+    await air.heard(ring)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await start(air)
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_held_by_its_phone_app(air: Air) -> None:
+    ring = virtual()
+    await air.heard(ring)
+    ring.faults.refuse_connections = -1
+    flow_id = await discovered(air)
+    result = await confirm(air, flow_id)
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == {"base": "connected_elsewhere"}
+    assert result["description_placeholders"]["name"] == ring.name
+    assert "proxy" in result["description_placeholders"]["detail"]
+
+    ring.faults.refuse_connections = 0
+    result = await confirm(air, flow_id)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_gone_when_chosen(air: Air) -> None:
+    ring = virtual()
+    await air.heard(ring)
+    result = await start(air)
+    air.radio.leave(ring.address)
+    await air.passes(minutes=5)
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["step_id"] == "user"
+    assert result["errors"] == {"base": "out_of_range"}
+
+    air.radio.come_back(ring.address)
+    await air.passes(seconds=5)
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_all_connections_in_use(air: Air) -> None:
+    ring = virtual()
+    await air.heard(ring)
+    air.proxy.slots = 0
+    flow_id = await discovered(air)
+    result = await confirm(air, flow_id)
+    assert result["errors"] == {"base": "no_free_connection"}
+
+    air.proxy.slots = 3
+    result = await confirm(air, flow_id)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_another_gadget_under_the_name_of_a_ring(air: Air) -> None:
+    gadget = OtherGadget(COLMI["r02"], address=ADDRESS)
+    await air.heard(gadget)
+    result = await confirm(air, await discovered(air))
+    assert result["errors"] == {"base": "not_supported"}
+    assert not air.hass.config_entries.async_entries(DOMAIN)
+
+
+async def test_an_error_nobody_thought_of(
+    air: Air, caplog: pytest.LogCaptureFixture
+) -> None:
+    await air.heard(virtual())
+    flow_id = await discovered(air)
+    with patch.object(ColmiRing, "info", side_effect=ValueError("surprise")):
+        result = await confirm(air, flow_id)
+    assert result["errors"] == {"base": "unknown"}
+    assert "surprise" in caplog.text
+
+    result = await confirm(air, flow_id)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_reconfigure(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    result = await entry.start_reconfigure_flow(air.hass)
+    assert result["step_id"] == "reconfigure"
+    ring.faults.refuse_connections = -1
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["errors"] == {"base": "connected_elsewhere"}
+
+    ring.faults.refuse_connections = 0
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "reconfigure_successful"
+    assert entry.data[CONF_ADDRESS] == ring.address
+
+
+async def test_reconfigure_refuses_another_ring(air: Air) -> None:
+    entry = await air.add(virtual())
+    other = virtual(address=OTHER)
+    await air.heard(other)
+    result = await entry.start_reconfigure_flow(air.hass)
+    result = await confirm(air, result["flow_id"], address=other.address)
+    assert result["reason"] == "unique_id_mismatch"
+    assert not air.sent(other)
+    assert entry.data[CONF_ADDRESS] != other.address
+
+
+async def test_options(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    result = await air.hass.config_entries.options.async_init(entry.entry_id)
+    (field,) = result["data_schema"].schema
+    assert field.description == {"suggested_value": 15}
+    result = await air.hass.config_entries.options.async_configure(
+        result["flow_id"], {CONF_SYNC_INTERVAL: 30}
+    )
+    await air.settle()
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await air.passes(minutes=6)
+    before = len(air.contacts(ring))
+    await air.passes(minutes=28)
+    assert len(air.contacts(ring)) == before
+    await air.passes(minutes=2)
+    assert len(air.contacts(ring)) == before + 1
