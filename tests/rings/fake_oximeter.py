@@ -11,7 +11,7 @@ from bleak import BleakClient
 from custom_components.smart_rings.rings import MODELS, connect
 from custom_components.smart_rings.rings.clock import Clock
 from custom_components.smart_rings.rings.models import Batch, Cursor, Recording, RingMemory
-from custom_components.smart_rings.rings.oximeter import crc8
+from custom_components.smart_rings.rings.oximeter.frames import crc8
 from custom_components.smart_rings.rings.oxyii import frames as oxyii_frames
 from custom_components.smart_rings.rings.oxyii import ring as oxyii
 from custom_components.smart_rings.rings.ring import Ring

@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from custom_components.smart_rings.rings.oximeter import MarkedFramer, Marks, encode
+from custom_components.smart_rings.rings.oximeter.frames import MarkedFramer, encode
+from custom_components.smart_rings.rings.oximeter.ring import Marks
 
 FRAMES = [encode(0xA5, opcode, opcode << 8, bytes(range(opcode))) for opcode in (0, 5, 90, 240)]
 FALSE = bytes((0xA5, 0xF3, 0x0C, 1, 9, 0, 4))

@@ -202,6 +202,47 @@ async def test_file_that_grew_is_taken_whole(fake: FakeOxyII, contacts: Contacts
     assert [record.data for record in contacts.records] == [SHORT]
 
 
+async def test_file_that_ends_before_its_size(fake: FakeOxyII, contacts: Contacts) -> None:
+    """In an encrypted session the size may count what the encryption adds."""
+    fake.files[NIGHT] = SHORT
+    payload = fake.payload
+
+    def larger(opcode: int, request: bytes) -> bytes | None:
+        reply = payload(opcode, request)
+        if opcode == Command.READ_FILE_START and reply:
+            return (len(SHORT) + 60).to_bytes(4, "little")
+        return reply
+
+    fake.payload = larger  # type: ignore[method-assign, assignment]
+    await contacts.contact()
+    assert [record.data for record in contacts.records] == [SHORT]
+
+
+async def test_older_night_is_resumed_beside_one_that_waits(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake.files = {NIGHT: SHORT, "20261121023000": FILE[:-48]}
+    await contacts.contact()
+    fake.served = 0
+    await contacts.contact()
+    assert [record.data for record in contacts.records] == [SHORT]
+    assert fake.served < 512
+
+
+async def test_names_that_are_no_date_are_left_alone(fake: FakeOxyII, contacts: Contacts) -> None:
+    fake.files = {"20261399000000": SHORT, "../etc/passwd": SHORT}
+    await contacts.contact()
+    assert Command.READ_FILE_START not in fake.asked
+
+
+async def test_recording_whose_time_is_not_certain_stays_on_the_ring(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake.files["20270101000000"] = SHORT
+    await contacts.contact()
+    assert Command.READ_FILE_START not in fake.asked
+
+
 async def test_damaged_file_is_given_up_at_last(fake: FakeOxyII, contacts: Contacts) -> None:
     damaged = bytearray(SHORT)
     damaged[100] ^= 1
@@ -382,6 +423,12 @@ async def test_clock_is_written_only_when_it_is_off(fake: FakeOxyII, contacts: C
         assert not ring.clock_due()
     assert fake.clock == LOCAL
     assert fake.zone == 10
+
+
+async def test_clock_that_is_no_date_is_set(fake: FakeOxyII, contacts: Contacts) -> None:
+    fake._time = lambda: bytes((0, 0, 13, 40, 0, 0, 0))  # type: ignore[method-assign]
+    async with contacts.open() as ring:
+        assert ring.clock_due()
 
 
 async def test_clock_of_a_worn_ring_waits(fake: FakeOxyII, contacts: Contacts) -> None:

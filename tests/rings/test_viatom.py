@@ -13,6 +13,7 @@ from custom_components.smart_rings.rings.errors import (
     RingTimeout,
 )
 from custom_components.smart_rings.rings.models import (
+    Capability,
     Metric,
     Recording,
     RecordingFormat,
@@ -54,6 +55,26 @@ async def test_who_it_is(contacts: Contacts) -> None:
     async with contacts.open() as ring:
         info = await ring.info()
     assert (info.firmware, info.hardware, info.serial) == ("1.2.0", "1652 AA", "20112B2627")
+
+
+async def test_answer_behind_a_false_header_is_found(fake: FakeLegacy, contacts: Contacts) -> None:
+    fake.stray = lambda _: [bytes((0x55, 0, 0xFF, 0, 0, 0, 4))]
+    async with contacts.open() as ring:
+        assert (await ring.info()).serial == "20112B2627"
+    assert fake.asked == [Command.INFO]
+
+
+async def test_motion_and_perfusion_exist_where_they_were_seen(
+    fake: FakeLegacy, contacts: Contacts
+) -> None:
+    fake.wear(pi=0, motion=255)
+    async with contacts.open() as ring:
+        await ring.state()
+        assert not ring.can(Capability.PERFUSION_INDEX)
+        assert not ring.can(Capability.MOTION)
+        fake.wear()
+        await ring.state()
+        assert ring.can(Capability.PERFUSION_INDEX, Capability.MOTION, Capability.WORN)
 
 
 async def test_state(fake: FakeLegacy, contacts: Contacts) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from custom_components.smart_rings.rings import Advertisement, recognise
 from custom_components.smart_rings.rings.link import Decoder
-from custom_components.smart_rings.rings.oximeter import MarkedFramer, crc8
+from custom_components.smart_rings.rings.oximeter.frames import MarkedFramer, crc8
 from custom_components.smart_rings.rings.recordings import (
     INVALID_ALARM,
     MOTION_ALARM,

@@ -8,7 +8,7 @@ from hashlib import md5
 import pytest
 
 from custom_components.smart_rings.rings.errors import RingRefused
-from custom_components.smart_rings.rings.oximeter import payload_of
+from custom_components.smart_rings.rings.oximeter.frames import payload_of
 from custom_components.smart_rings.rings.oxyii import extras, frames
 from custom_components.smart_rings.rings.oxyii.frames import Ask, Command, Field, Session
 from custom_components.smart_rings.rings.recordings import parse, parse_trailer

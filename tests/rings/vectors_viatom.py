@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from custom_components.smart_rings.rings.errors import RingRefused
-from custom_components.smart_rings.rings.oximeter import payload_of
+from custom_components.smart_rings.rings.oximeter.frames import payload_of
 from custom_components.smart_rings.rings.recordings import parse
 from custom_components.smart_rings.rings.viatom import frames
 from custom_components.smart_rings.rings.viatom.frames import Command

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from ..errors import RingRefused
 from ..link import Decoder, Request
-from ..oximeter import (
+from ..oximeter.frames import (
     Live,
     MarkedFramer,
     allows,
@@ -25,7 +25,7 @@ from ..oximeter import (
     spo2,
     word,
 )
-from ..oximeter import encode as encode_frame
+from ..oximeter.frames import encode as encode_frame
 
 MARKER = 0xA5
 MAX_PAYLOAD = 2048

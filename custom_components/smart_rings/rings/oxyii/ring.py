@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import override
 
 from ..errors import RingNotSupported, RingProtocolError, RingRefused, RingTimeout
-from ..link import Channel
 from ..models import Capability, RingInfo, RingState, Setting, SettingKind, Value
-from ..oximeter import (
+from ..oximeter.frames import CHARGING
+from ..oximeter.ring import (
     BRIGHTNESS,
     BRIGHTNESSES,
     BUZZER,
-    CHARGING,
     DISPLAY,
-    PIECE,
     PLAIN,
     PULSE_HIGH,
     PULSE_LOW,
@@ -38,7 +36,6 @@ from .frames import Ask, Command, Field, SensorLive
 WRITE = "e8fb0002-a14b-98f9-831b-4e2941d01248"
 NOTIFY = "e8fb0003-a14b-98f9-831b-4e2941d01248"
 
-SETTLE = 0.5
 # A ring that hands out no key needs a moment to be done with the greeting (§6).
 AFTER_AUTH = 0.2
 # So many connections in a row may find the files silent before the ring is left in peace (§10.1).
@@ -125,22 +122,11 @@ class OxyIIRing(OximeterRing):
     @override
     async def open(self) -> None:
         await super().open()
-        self._channel = Channel(
-            self.link,
-            WRITE,
-            NOTIFY,
-            frames.framer(),
-            frames.answered,
-            frames.may_send,
-            self._unsolicited,
-            piece=PIECE,
-        )
         notes = self.memory.notes
         self._session = frames.Session(pads_empty=notes.get("pads_empty", False))
         self._silent: int = notes.pop("silent", 0)
         self._sensor: int | None = None
-        await self.link.open(self._channel)
-        await asyncio.sleep(SETTLE)
+        await self._subscribe(WRITE, NOTIFY, frames.framer(), frames.answered, frames.may_send)
         if self.model.key != BAND:
             await self._greet()
         with suppress(RingTimeout, RingRefused):
@@ -296,10 +282,6 @@ class OxyIIRing(OximeterRing):
         """Remember for the next connection that the files kept silent."""
         self.memory.notes["silent"] = self._silent + 1
         return RingTimeout(message)
-
-    def _unsolicited(self, _: bytes) -> None:
-        """Count what nobody asked for: a push, or an answer that came too late."""
-        self.dropped["unsolicited"] += 1
 
 
 def _without(config: bytes, offset: int) -> bytes:

@@ -9,7 +9,7 @@ import json
 
 from ..errors import RingRefused
 from ..link import Decoder, Request
-from ..oximeter import (
+from ..oximeter.frames import (
     Live,
     MarkedFramer,
     allows,
@@ -22,7 +22,7 @@ from ..oximeter import (
     spo2,
     word,
 )
-from ..oximeter import encode as encode_frame
+from ..oximeter.frames import encode as encode_frame
 
 REQUEST, REPLY = 0xAA, 0x55
 MAX_PAYLOAD = 8192

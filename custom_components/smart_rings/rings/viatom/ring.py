@@ -1,20 +1,17 @@
 """Viatom 0xAA family: the conversation. Sections refer to docs/protocols/viatom.md."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import override
 
 from ..errors import RingNotSupported
-from ..link import Channel
 from ..models import RingInfo, RingState, Setting, SettingKind, Value
-from ..oximeter import (
+from ..oximeter.ring import (
     BRIGHTNESS,
     BRIGHTNESSES,
     BUZZER,
     DISPLAY,
-    PIECE,
     PLAIN,
     PULSE_HIGH,
     PULSE_LOW,
@@ -35,9 +32,6 @@ from .frames import LegacyLive
 
 WRITE = "8b00ace7-eb0b-49b0-bbe9-9aee0a26e1a3"
 NOTIFY = "0734594a-a8e7-4b1a-a6b1-cd5243059a57"
-
-# The ring is not ready for a request at once (§3.3).
-SETTLE = 0.5
 
 
 def _model(key: str, name: str, *patterns: str, maker: str = "Viatom") -> Model:
@@ -156,19 +150,8 @@ class ViatomRing(OximeterRing):
     @override
     async def open(self) -> None:
         await super().open()
-        self._channel = Channel(
-            self.link,
-            WRITE,
-            NOTIFY,
-            frames.framer(),
-            frames.answered,
-            frames.may_send,
-            self._unsolicited,
-            piece=PIECE,
-        )
-        await self.link.open(self._channel)
+        await self._subscribe(WRITE, NOTIFY, frames.framer(), frames.answered, frames.may_send)
         self._blocks = frames.Blocks()
-        await asyncio.sleep(SETTLE)
         said = await self._ask_info()
         self._know(RingInfo(said.firmware, said.hardware, said.serial))
         self._read_clock(said.clock)
@@ -255,7 +238,3 @@ class ViatomRing(OximeterRing):
     @override
     async def _write_clock(self, ring_time: datetime) -> None:
         await self._channel.request(frames.set_time(ring_time))
-
-    def _unsolicited(self, _: bytes) -> None:
-        """Count what nobody asked for: an answer that came too late."""
-        self.dropped["unsolicited"] += 1

@@ -1,4 +1,4 @@
-"""What both Viatom families have in common: frames, readings, and the way recordings are taken.
+"""The conversation both Viatom families share, and the way their recordings are taken.
 
 Sections refer to docs/protocols/viatom.md unless they name oxyii.md.
 """
@@ -6,18 +6,17 @@ Sections refer to docs/protocols/viatom.md unless they name oxyii.md.
 from abc import abstractmethod
 import asyncio
 from base64 import b85decode, b85encode
-from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, override
 import zlib
 
-from . import recordings
-from .errors import RingError, RingNotSupported, RingProtocolError, RingRefused
-from .link import Framer
-from .models import (
+from .. import recordings
+from ..errors import RingError, RingNotSupported, RingProtocolError, RingRefused
+from ..link import Channel, Framer
+from ..models import (
     Batch,
     Capability,
     Cursor,
@@ -31,12 +30,14 @@ from .models import (
     SettingKind,
     Value,
 )
-from .recordings import PULSE, SPO2, Stored
-from .ring import Ring
+from ..recordings import Stored
+from ..ring import Ring
+from .frames import CHARGING, Live, name_time
 
-HEADER = 7
 # Longer writes fail at the smallest MTU; pieces are understood by all (§2, oxyii.md §2.1).
 PIECE = 20
+# The ring is not ready for a request at once (§3.3).
+SETTLE = 0.5
 MAX_FILE = 2_000_000
 """The most bytes a stored file may claim to have (§8.1)."""
 
@@ -47,179 +48,6 @@ CHECKPOINT = 16_384
 LIVE_INTERVAL = 1.0
 # How often a file that can't be right is asked for.
 ATTEMPTS = 3
-
-
-def _crc_row(byte: int) -> int:
-    for _ in range(8):
-        byte = (byte << 1 ^ (0x07 if byte & 0x80 else 0)) & 0xFF
-    return byte
-
-
-_CRC = bytes(_crc_row(byte) for byte in range(256))
-
-
-def crc8(data: bytes) -> int:
-    """CRC-8 with polynomial 0x07 over header and payload (§3.1)."""
-    crc = 0
-    for byte in data:
-        crc = _CRC[crc ^ byte]
-    return crc
-
-
-def encode(marker: int, opcode: int, field: int, payload: bytes = b"") -> bytes:
-    """Build a frame; `field` is the block number (0xAA) or flag and sequence (0xA5)."""
-    head = bytes((marker, opcode, opcode ^ 0xFF)) + field.to_bytes(2, "little")
-    body = head + len(payload).to_bytes(2, "little") + payload
-    return body + bytes((crc8(body),))
-
-
-def allows(data: bytes, marker: int, opcodes: Collection[int]) -> bool:
-    """Whether these bytes are one whole frame with one of these opcodes."""
-    return (
-        len(data) > HEADER
-        and data[0] == marker
-        and data[1] in opcodes
-        and len(data) == _size(data, 0)
-    )
-
-
-def payload_of(frame: bytes) -> bytes:
-    """Return what a frame carries."""
-    return frame[HEADER:-1]
-
-
-def word(data: bytes, at: int, size: int = 2) -> int:
-    """Read a little-endian number."""
-    return int.from_bytes(data[at : at + size], "little")
-
-
-def _size(data: bytes, at: int) -> int:
-    return HEADER + word(data, at + 5) + 1
-
-
-class MarkedFramer(Framer):
-    """Whole frames from notifications, however they are split (§3.2).
-
-    File data can look like a frame. So a frame that stands inside an unfinished one is held back
-    until the outer one proves false, or nothing more comes (`rest`).
-    """
-
-    def __init__(self, marker: int, longest: int) -> None:
-        """Take the first byte of every frame, and the longest payload to be believed."""
-        self.dropped: Counter[str] = Counter()
-        self._marker = marker
-        self._longest = HEADER + longest + 1
-        self._data = b""
-
-    @override
-    def feed(self, data: bytes) -> Iterable[bytes]:
-        self._data += data
-        return list(self._frames())
-
-    @override
-    def rest(self) -> Iterable[bytes]:
-        found: list[bytes] = []
-        while self._data:
-            self._drop("unfinished")
-            found += self._frames()
-        return found
-
-    @override
-    def reset(self) -> None:
-        if self._data:
-            self.dropped["unfinished"] += 1
-        self._data = b""
-
-    def _frames(self) -> Iterator[bytes]:
-        while (at := self._data.find(self._marker)) >= 0:
-            self._data = self._data[at:]
-            if len(self._data) < 3:
-                return
-            if self._data[1] ^ self._data[2] != 0xFF:
-                self._drop()
-            elif len(self._data) < HEADER:
-                return
-            elif (size := _size(self._data, 0)) > self._longest:
-                self._drop("length")
-            elif len(self._data) < size:
-                return
-            elif crc8(self._data[: size - 1]) != self._data[size - 1]:
-                self._drop("checksum")
-            else:
-                frame, self._data = self._data[:size], self._data[size:]
-                yield frame
-        self._data = b""
-
-    def _drop(self, reason: str = "") -> None:
-        """Give up the candidate at the beginning; what follows it may hold another."""
-        if reason:
-            self.dropped[reason] += 1
-        self._data = self._data[1:]
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What the sensor says now; `None` is no reading (§6, oxyii.md §7.1)."""
-
-    spo2_pct: int | None
-    heart_rate_bpm: int | None
-    perfusion_index_pct: float | None
-    motion_raw: int | None
-    battery_pct: int | None
-    battery_state_raw: int
-
-    @property
-    def valid(self) -> bool:
-        """Whether there is a finger to be measured: both values count or none does."""
-        return self.spo2_pct is not None and self.heart_rate_bpm is not None
-
-
-BATTERY_STATES = ("normal", "charging", "full", "low")
-CHARGING = 1
-
-
-def spo2(value: int) -> int | None:
-    """Return a plausible SpO2; 0, 127 and 255 are none."""
-    return value if value in SPO2 else None
-
-
-def pulse(value: int) -> int | None:
-    """Return a plausible pulse; 0, 255, 511 and 65535 are none."""
-    return value if value in PULSE else None
-
-
-def perfusion_index(value: int) -> float | None:
-    """Return the perfusion index in percent."""
-    return None if value in (0, 0xFF) else value / 10
-
-
-def motion(value: int) -> int | None:
-    """Return the motion, a unitless acceleration vector."""
-    return None if value == 0xFF else value
-
-
-def percent(value: int) -> int | None:
-    """Return a charge."""
-    return value if value <= 100 else None
-
-
-def calendar(data: bytes) -> datetime | None:
-    """Read u16 year, month, day, hour, minute, second; `None` where that is no date."""
-    try:
-        return datetime(word(data, 0), *data[2:7])  # noqa: DTZ001 - a ring's clock is naive
-    except TypeError, ValueError:
-        return None
-
-
-def name_time(name: str) -> datetime | None:
-    """Return the start that the name of a stored file tells, `None` where it is no such name."""
-    if len(name) != 14 or not name.isascii() or not name.isdigit():
-        return None
-    try:
-        return datetime.strptime(name, "%Y%m%d%H%M%S")  # noqa: DTZ007 - a ring's clock is naive
-    except ValueError:
-        return None
-
 
 SPO2_VIBRATION = "spo2_alarm_vibration"
 SPO2_SOUND = "spo2_alarm_sound"
@@ -285,7 +113,6 @@ ALWAYS = frozenset(
         Capability.WORN,
         Capability.HEART_RATE,
         Capability.SPO2,
-        Capability.MOTION,
         Capability.RECORDING,
         Capability.LIVE,
         Capability.SET_TIME,
@@ -360,6 +187,21 @@ class OximeterRing(Ring):
         self._streamed = False
         self.memory.capabilities |= ALWAYS
 
+    async def _subscribe(
+        self,
+        write: str,
+        notify: str,
+        framer: Framer,
+        key: Callable[[bytes], int],
+        may_send: Callable[[bytes], bool],
+    ) -> None:
+        """Open the channel all requests go through."""
+        self._channel = Channel(
+            self.link, write, notify, framer, key, may_send, self._unsolicited, piece=PIECE
+        )
+        await self.link.open(self._channel)
+        await asyncio.sleep(SETTLE)
+
     @override
     async def info(self) -> RingInfo:
         return self.memory.info
@@ -417,7 +259,7 @@ class OximeterRing(Ring):
                     yield batch
         _, data = marks.part
         marks.part = ("", b"")
-        yield self._judge(name, start, data, marks)
+        yield self._judge(name, start, data, size, marks)
 
     async def _download(self, size: int, marks: Marks) -> AsyncGenerator[Batch]:
         """Read the open file into `marks.part`; yield how far it came now and then."""
@@ -427,7 +269,7 @@ class OximeterRing(Ring):
         try:
             while len(data) < size:
                 if not (block := await self._read_block(len(data))):
-                    raise RingProtocolError(f"{name} ends after {len(data)} of {size} bytes")
+                    break  # its size was not what can be read (oxyii.md §5.3)
                 data += block[: size - len(data)]
                 if self.resumes and len(data) - noted >= CHECKPOINT:
                     noted = len(data)
@@ -440,8 +282,8 @@ class OximeterRing(Ring):
             raise
         marks.part = (name, bytes(data))
 
-    def _judge(self, name: str, start: datetime, data: bytes, marks: Marks) -> Batch:
-        """Decide what a complete download is: a recording, one that waits, or rubbish."""
+    def _judge(self, name: str, start: datetime, data: bytes, size: int, marks: Marks) -> Batch:
+        """Decide what a download is: a recording, one that waits, or rubbish."""
         try:
             stored = recordings.parse(data)
         except RingProtocolError:
@@ -451,21 +293,25 @@ class OximeterRing(Ring):
             self.dropped["recording: not finished"] += 1
             marks.part = (name, data[: -recordings.TRAILER])
             return marks.batch()
-        if not (stored and stored.intact and self._is_of(stored, name)):
+        if not (stored and self._is_sound(stored, name, whole=len(data) == size)):
             self.dropped["recording: damaged"] += 1
             marks.reject(name)
             return marks.batch()
         if stored.format is RecordingFormat.VLD:
             # Such a file has no mark that says it is finished: its size is looked at once more.
-            marks.sizes[name] = len(data)
+            marks.sizes[name] = size
         else:
             marks.finish(name)
         interval = timedelta(seconds=stored.interval_s)
         return marks.batch(Recording(start, interval, len(stored), stored.format, data))
 
-    def _is_of(self, stored: Stored, name: str) -> bool:
-        """Whether this is the file asked for; some rings send the one before (§8.3)."""
-        return stored.format is not RecordingFormat.VLD or stored.start == name_time(name)
+    @staticmethod
+    def _is_sound(stored: Stored, name: str, *, whole: bool) -> bool:
+        """Whether a download is the file asked for, from its first byte to its last."""
+        if stored.format is RecordingFormat.OXYII:
+            return stored.intact
+        # Some rings answer a name with the file they sent before (§8.3).
+        return whole and stored.start == name_time(name)
 
     @asynccontextmanager
     async def _opened(self, name: str) -> AsyncGenerator[int]:
@@ -491,6 +337,10 @@ class OximeterRing(Ring):
         )
         self.memory.notes["clock_read"] = self.clock.now().timestamp()
 
+    def _unsolicited(self, _: bytes) -> None:
+        """Count what nobody asked for: a push, or an answer that came too late."""
+        self.dropped["unsolicited"] += 1
+
     def _know(self, info: RingInfo) -> None:
         """Take over who the ring is; another one at the same address is not ours."""
         known = self.memory.info.serial
@@ -507,9 +357,10 @@ class OximeterRing(Ring):
             Metric.PERFUSION_INDEX: live.perfusion_index_pct,
             Metric.MOTION: live.motion_raw,
         }
-        if live.perfusion_index_pct is not None:
-            # Old firmware has none and says 0.
-            self.memory.capabilities |= {Capability.PERFUSION_INDEX}
+        # Some firmware says nothing of these, or always 0.
+        self.memory.capabilities |= {
+            Capability(metric) for metric, value in values.items() if value is not None
+        }
         return RingState(
             battery=live.battery_pct,
             charging=live.battery_state_raw == CHARGING,

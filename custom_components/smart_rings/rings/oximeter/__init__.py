@@ -1,0 +1,1 @@
+"""What both Viatom families have in common; no ring of its own."""
