@@ -88,9 +88,10 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         if (found := Found.of(discovery_info)) is None:
             return self.async_abort(reason="not_supported")
-        self._async_abort_entries_match({CONF_ADDRESS: found.address})
         await self.async_set_unique_id(found.address)
         self._abort_if_unique_id_configured()
+        # A ring that is known by its serial number.
+        self._async_abort_entries_match({CONF_ADDRESS: found.address})
         self._found = {found.address: found}
         self.context["title_placeholders"] = {"name": found.name}
         return await self.async_step_bluetooth_confirm()

@@ -152,8 +152,6 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     @callback
     def async_start(self) -> None:
         """Listen to the ring from now on."""
-        if info := async_last_service_info(self.hass, self.contact.address, connectable=True):
-            self._heard_at = info.time
         for unsubscribe in (
             async_register_advertisement_callback(self.hass, self._heard, self.contact.address),
             async_track_time_interval(self.hass, self._tick, TICK, cancel_on_shutdown=True),
@@ -212,6 +210,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
             self.contact.used_at = self.hass.loop.time() - ago
+        if info := async_last_service_info(self.hass, address, connectable=True):
+            self._heard_at = info.time
         await close_stale_connections_by_address(address)
 
     @override

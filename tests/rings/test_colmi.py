@@ -247,7 +247,16 @@ async def test_spot_measurement() -> None:
     wearer.ring.live["heart_rate"] = 77
     sample = await wearer.measure(Metric.HEART_RATE)
     assert abs(sample.value - 77) <= 3
-    assert abs(sample.start - wearer.now()) < timedelta(seconds=5)
+    assert wearer.now() - sample.start < timedelta(minutes=1, seconds=5)
+
+
+async def test_spot_measurement_is_read_back_as_the_same_record() -> None:
+    wearer = Wearer("r12")
+    await wearer.contact()
+    sample = await wearer.measure(Metric.HEART_RATE)
+    await asyncio.sleep(timedelta(hours=1).total_seconds())
+    await wearer.contact()
+    assert wearer.readings(Metric.HEART_RATE)[sample.start] == sample.value
 
 
 async def test_spot_measurement_off_the_finger() -> None:

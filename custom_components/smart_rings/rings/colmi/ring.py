@@ -240,7 +240,8 @@ class ColmiRing(Ring):
                 await self._v1.send(frames.stop(measurement.reading))
         # Stress jitters by its nature, a heart rate has outliers.
         value = mean(values) if metric is Metric.STRESS else median(values)
-        return Sample(metric, self.clock.now(), round(value))
+        # The ring keeps what it measured under the minute: there it is the same record (§9.5).
+        return Sample(metric, self.clock.now().replace(second=0, microsecond=0), round(value))
 
     @override
     async def read_settings(self) -> Mapping[str, Value]:
@@ -351,7 +352,7 @@ class ColmiRing(Ring):
         return min(self.clock.ring_time(), self._at(days_ago - 1, 0) + 2 * self._slot(log))
 
     def _slot(self, log: Log) -> timedelta:
-        if log.capability is Capability.HEART_RATE:
+        if log.key == Metric.HEART_RATE:
             return self.memory.logging.get(Metric.HEART_RATE, log.slot)
         return log.slot
 
@@ -431,6 +432,12 @@ class ColmiRing(Ring):
         request = frames.temperature_log(DAYS_KEPT - 1)
         days = await self.attempt(self._v2, request, Metric.TEMPERATURE)
         return None if days is None else self._of_days(Metric.TEMPERATURE, days)
+
+    async def read_manual(self, _: int) -> list[Record] | None:
+        """Read the heart rates that were measured on request today, each at its minute."""
+        request = frames.manual_heart_rate_log()
+        days = await self.attempt(self._v2, request, "manual_heart_rate")
+        return None if days is None else self._of_days(Metric.HEART_RATE, days)
 
     async def read_sleep(self, _: int) -> list[Record] | None:
         """Read all nights and naps, in the form of the request this firmware answers (§9.1)."""
@@ -516,9 +523,10 @@ def _log(
     capability: Capability,
     minutes: int,
     read: Callable[[ColmiRing, int], Awaitable[list[Record] | None]],
+    key: str | None = None,
     **kind: bool,
 ) -> Log:
-    return Log(str(capability), capability, timedelta(minutes=minutes), read, **kind)
+    return Log(key or capability, capability, timedelta(minutes=minutes), read, **kind)
 
 
 LOGS = (
@@ -529,4 +537,12 @@ LOGS = (
     _log(Capability.SPO2, 60, ColmiRing.read_spo2, by_day=False, big=True),
     _log(Capability.TEMPERATURE, 30, ColmiRing.read_temperature, by_day=False, big=True),
     _log(Capability.SLEEP, 60, ColmiRing.read_sleep, by_day=False, big=True),
+    _log(
+        Capability.HEART_RATE,
+        60,
+        ColmiRing.read_manual,
+        key="manual_heart_rate",
+        by_day=False,
+        big=True,
+    ),
 )
