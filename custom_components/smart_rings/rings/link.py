@@ -246,7 +246,7 @@ class _Pending[T]:
         else:
             if reason:
                 return reason
-            if self.limit:
+            if self.limit and not self.limit.expired():
                 now = asyncio.get_running_loop().time()
                 self.limit.reschedule(min(self._deadline, now + self.request.idle))
         return None
