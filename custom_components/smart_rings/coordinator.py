@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
-from typing import override
+from typing import Any, override
 
 from bleak_retry_connector import close_stale_connections_by_address
 from homeassistant.components.bluetooth import (
@@ -22,12 +22,13 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, DeviceInfo
+from homeassistant.helpers.dispatcher import async_dispatcher_send
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from .archive import Archive
-from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
+from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN, SIGNAL_EVENT
 from .contact import Contact, ContactError, Reason
 from .rings import MODELS, family_of
 from .rings.models import (
@@ -39,9 +40,11 @@ from .rings.models import (
     Sample,
     Setting,
     SettingKind,
+    Sleep,
     Value,
 )
 from .rings.ring import Ring
+from .sleep import RECENT, figures, kind, last_night, to_announce
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -91,6 +94,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.error: ContactError | None = None
         self.failures = 0
         self.dropped: Counter[str] = Counter()
+        self._sleeps: dict[Sleep, datetime] = {}
+        self._announced: dict[str, datetime] = {}
+        self._reread = False
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
         self._returned = True
@@ -145,6 +151,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             holds = dt_util.utcnow() - sample.end <= max_age
         return sample if holds else None
 
+    @property
+    def last_night(self) -> Sleep | None:
+        """The night a sleeper means by "last night" now."""
+        return last_night(self._sleeps, dt_util.utcnow())
+
     def settings_of(self, kind: SettingKind) -> Iterator[Setting]:
         """Return the settings of one kind that rings of this family may have."""
         return (s for s in family_of(self.model).settings if s.kind is kind)
@@ -164,6 +175,26 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         await self.async_refresh()
         if error := self.error or (None if self.last_update_success else self.last_exception):
             raise error
+
+    async def async_reread(self) -> None:
+        """Ask the ring for all it holds, also what was read before. Raises `ContactError`."""
+        self._reread = True
+        try:
+            await self.async_sync()
+        finally:
+            self._reread = False
+
+    async def async_delete(self, start: datetime | None, end: datetime | None) -> None:
+        """Delete what began in [start, end), and show nothing of it any more."""
+        await self.archive.delete(self.key, start, end)
+        latest = {
+            metric: sample
+            for metric, sample in self.data.latest.items()
+            if (start and sample.start < start) or (end and sample.start >= end)
+        }
+        self.data = replace(self.data, latest=latest)
+        await self._keep()
+        self.async_update_listeners()
 
     async def async_command(self, command: Callable[[Ring], Awaitable[object]]) -> None:
         """Let the ring do something. Raises `ContactError`."""
@@ -207,6 +238,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.last_sync = dt_util.parse_datetime(stored.get("last_sync") or "")
         self.settings = stored.get("settings", {})
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
+        self.failures = stored.get("failures", 0)
+        self._announced = {
+            kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
+        }
+        await self._recall(self.last_sync or dt_util.utcnow())
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
             self.contact.used_at = self.hass.loop.time() - ago
@@ -233,11 +269,16 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 _LOGGER.info("No contact with %s: %s", self.name, err)
             self.error = err
             self.failures += 1
+            if self.failures == 1:
+                await self._keep()
+                self._tell("sync_failed", {"reason": err.reason})
         else:
+            self.error = None
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
-            self.error = None
-            self.failures = 0
+                self.failures = 0
+                await self._keep()
+            await self._announce()
         self._returned = False
 
     async def _read(self, ring: Ring) -> None:
@@ -247,7 +288,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         state = await ring.state()
         self.data = replace(state, latest=_newest(self.data.latest, state.latest))
         self.said_at = dt_util.utcnow()
-        async for batch in ring.history(await self.archive.cursor(self.key)):
+        cursor = {} if self._reread else await self.archive.cursor(self.key)
+        async for batch in ring.history(cursor):
             await self.archive.commit(self.key, batch)
         if ring.clock_due():
             await ring.set_time()
@@ -276,6 +318,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             if not METRICS[metric].counter
         }
         self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
+        await self._recall(dt_util.utcnow())
         await self.archive.remember(
             self.key,
             {
@@ -285,11 +328,33 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "last_sync": self.last_sync and self.last_sync.isoformat(),
                 "settings": self.settings,
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
+                "failures": self.failures,
+                "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )
         dr.async_get(self.hass).async_get_or_create(
             config_entry_id=self.config_entry.entry_id, **self.device_info
         )
+
+    async def _recall(self, now: datetime) -> None:
+        """Learn from the archive what was slept lately, and since when it is known like that."""
+        sleeps = await self.archive.sleeps(self.key, now - RECENT)
+        self._sleeps = {sleep: self._sleeps.get(sleep, now) for sleep in sleeps}
+
+    async def _announce(self) -> None:
+        """Tell automations of sleeps that are final; never twice, be it that a crash loses one."""
+        sleeps = to_announce(self._sleeps, self._announced, dt_util.utcnow())
+        if not sleeps:
+            return
+        self._announced |= {kind(sleep): sleep.end for sleep in sleeps}
+        await self._keep()
+        for sleep in sleeps:
+            times = {"start": sleep.start.isoformat(), "end": sleep.end.isoformat()}
+            self._tell(f"{kind(sleep)}_recorded", times | figures(sleep))
+
+    @callback
+    def _tell(self, event: str, data: Mapping[str, Any]) -> None:
+        async_dispatcher_send(self.hass, SIGNAL_EVENT.format(self.key), event, data)
 
     @callback
     def _heard(self, info: BluetoothServiceInfoBleak) -> None:

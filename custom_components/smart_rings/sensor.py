@@ -15,6 +15,7 @@ from homeassistant.const import (
     PERCENTAGE,
     SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
     EntityCategory,
+    UnitOfTime,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -22,7 +23,8 @@ from homeassistant.helpers.typing import StateType
 
 from .coordinator import RingConfigEntry, RingCoordinator
 from .entity import RingEntity, RingEntityDescription, async_add_supported
-from .rings.models import METRICS, Capability, Metric
+from .rings.models import METRICS, Capability, Metric, Sleep
+from .sleep import fell_asleep, minutes, woke_up
 
 PARALLEL_UPDATES = 0
 
@@ -89,6 +91,26 @@ def _counter(
     )
 
 
+def _of_last_night[ValueT: StateType | datetime](
+    value: Callable[[Sleep], ValueT],
+) -> Callable[[RingCoordinator], ValueT | None]:
+    return lambda coordinator: value(night) if (night := coordinator.last_night) else None
+
+
+def _night_figure(key: str, figure: str, *, enabled: bool = False) -> RingSensorDescription:
+    """Return the sensor of a figure of last night; its external statistic has all nights."""
+    return RingSensorDescription(
+        key=key,
+        translation_key=key,
+        capability=Capability.SLEEP,
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.MINUTES,
+        suggested_display_precision=0,
+        entity_registry_enabled_default=enabled,
+        value_fn=_of_last_night(lambda night: minutes(night, figure)),
+    )
+
+
 def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
     readings = (s for m, s in coordinator.data.latest.items() if not METRICS[m].counter)
     return max((sample.end for sample in readings), default=None)
@@ -103,6 +125,25 @@ SENSORS = (
     _counter(Metric.STEPS, enabled=True),
     _counter(Metric.DISTANCE, SensorDeviceClass.DISTANCE),
     _counter(Metric.ENERGY, SensorDeviceClass.ENERGY),
+    _night_figure("last_night_sleep", "sleep", enabled=True),
+    _night_figure("last_night_deep_sleep", "deep_sleep"),
+    _night_figure("last_night_light_sleep", "light_sleep"),
+    _night_figure("last_night_rem_sleep", "rem_sleep"),
+    _night_figure("last_night_awake", "awake"),
+    RingSensorDescription(
+        key="fell_asleep",
+        translation_key="fell_asleep",
+        capability=Capability.SLEEP,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=_of_last_night(fell_asleep),
+    ),
+    RingSensorDescription(
+        key="woke_up",
+        translation_key="woke_up",
+        capability=Capability.SLEEP,
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=_of_last_night(woke_up),
+    ),
     RingSensorDescription(
         key="battery",
         capability=Capability.BATTERY,

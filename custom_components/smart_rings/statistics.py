@@ -6,7 +6,7 @@ kept here: the archive knows what is out of date, and forgets it only once the r
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -42,18 +42,11 @@ from sqlalchemy import func, select
 
 from .archive import EPOCH, NIGHT, Archive, Bucket, Stale
 from .const import DOMAIN
-from .rings.models import METRICS, Metric, Sleep, Stage
+from .rings.models import METRICS, Metric, Sleep
+from .sleep import NIGHT_FIGURES, minutes
 
 HOUR = timedelta(hours=1)
 FIVE_MINUTES = timedelta(minutes=5)
-
-NIGHT_FIGURES: Mapping[str, tuple[Stage, ...]] = {
-    "sleep": (Stage.LIGHT, Stage.DEEP, Stage.REM),
-    "light_sleep": (Stage.LIGHT,),
-    "deep_sleep": (Stage.DEEP,),
-    "rem_sleep": (Stage.REM,),
-    "awake": (Stage.AWAKE,),
-}
 
 
 class _Series(NamedTuple):
@@ -183,14 +176,14 @@ class Statistics:
             for sleep in await self._archive.sleeps(stale.ring, stale.since, now)
             if not sleep.nap and sleep.end <= now
         ]
-        for name, stages in NIGHT_FIGURES.items():
+        for name in NIGHT_FIGURES:
             self._write_external(
                 recorder,
                 stale,
                 name,
                 UnitOfTime.MINUTES,
                 StatisticMeanType.ARITHMETIC,
-                _night_rows(nights, stages),
+                _night_rows(nights, name),
             )
 
     @callback
@@ -275,14 +268,9 @@ def _rows(buckets: Iterable[Bucket], convert: Callable[[float], float]) -> list[
     ]
 
 
-def _night_rows(nights: Iterable[Sleep], stages: tuple[Stage, ...]) -> list[StatisticData]:
-    """Put each night's time in these stages at its hour of waking.
-
-    A night without them has no row: many rings don't tell all stages apart.
-    """
-    minutes = {
-        _floor(night.end, HOUR): time / timedelta(minutes=1)
-        for night in nights
-        if (time := night.total(*stages))
+def _night_rows(nights: Iterable[Sleep], figure: str) -> list[StatisticData]:
+    """Put a figure of each night at its hour of waking; a night without it has no row."""
+    values = {
+        _floor(night.end, HOUR): value for night in nights if (value := minutes(night, figure))
     }
-    return [{"start": at, "mean": m, "min": m, "max": m} for at, m in minutes.items()]
+    return [{"start": at, "mean": v, "min": v, "max": v} for at, v in values.items()]

@@ -186,8 +186,8 @@ class ColmiRing(Ring):
         marks = dict(cursor)
         if marks:
             self._last_read = self.clock.utc(datetime.fromisoformat(max(marks.values())))
-        if settings := await self.attempt(self._v1, frames.log_settings(), "heart_rate_settings"):
-            self.memory.logging[Metric.HEART_RATE] = timedelta(minutes=settings.interval_min or 5)
+        if Metric.HEART_RATE not in self.memory.logging:
+            await self._log_settings()
         for log in LOGS:
             days = self._days_due(log, marks.get(log.key)) if self._logs(log) else []
             if days and log.relative:
@@ -246,7 +246,7 @@ class ColmiRing(Ring):
     @override
     async def read_settings(self) -> Mapping[str, Value]:
         found: dict[str, Value] = {}
-        if logging := await self.attempt(self._v1, frames.log_settings(), "heart_rate_settings"):
+        if logging := await self._log_settings():
             found["heart_rate_logging"] = logging.enabled
             found["heart_rate_interval"] = logging.interval_min
         for key, (command, capability) in AUTOMATIC.items():
@@ -278,6 +278,13 @@ class ColmiRing(Ring):
             )
             await self._v1.request(frames.set_log_settings(changed))
         return (await self.read_settings())[setting.key]
+
+    async def _log_settings(self) -> frames.LogSettings | None:
+        """Read how often the heart rate is recorded, into the memory too."""
+        settings = await self.attempt(self._v1, frames.log_settings(), "heart_rate_settings")
+        if settings:
+            self.memory.logging[Metric.HEART_RATE] = timedelta(minutes=settings.interval_min or 5)
+        return settings
 
     def _learn(self, said: frames.Capabilities) -> None:
         """Take over the capability bits; what needs V2 exists only where there is V2."""

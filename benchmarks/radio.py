@@ -1,0 +1,45 @@
+"""Count what goes over the air in each kind of contact with each virtual ring."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+from ringsim.radio import Packet
+from ringsim.rings import MODELS
+from tests.rings.wearer import Wearer
+from tests.virtual_time import virtual_time
+
+STEPS = (
+    ("first contact, seven days", timedelta()),
+    ("a minute later, nothing new", timedelta(minutes=1)),
+    ("15 minutes later", timedelta(minutes=15)),
+    ("an hour later", timedelta(hours=1)),
+    ("three days later", timedelta(days=3)),
+)
+
+
+async def count(model: str) -> None:
+    """Print what each contact takes: requests, notifications, bytes, and what is asked."""
+    with virtual_time(asyncio.get_running_loop()):
+        wearer = Wearer(model)
+        for name, pause in STEPS:
+            await asyncio.sleep(pause.total_seconds())
+            wearer.radio.log.clear()
+            await wearer.contact()
+            print(f"{model:4} {name:28} {_line(wearer.radio.log)}")
+
+
+def _line(log: Iterable[Packet]) -> str:
+    asked = [p.value for p in log if p.to_ring and p.value]
+    told = [p.value for p in log if not p.to_ring]
+    kinds = " ".join(sorted({_kind(value) for value in asked}))
+    return f"{len(asked):3} requests {len(told):4} answers {sum(map(len, told)):6} bytes  {kinds}"
+
+
+def _kind(request: bytes) -> str:
+    return request[:2].hex() if request[0] == 0xBC else request[:1].hex()
+
+
+if __name__ == "__main__":
+    for key in MODELS:
+        asyncio.run(count(key))
