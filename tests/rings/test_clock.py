@@ -85,3 +85,24 @@ def test_old_settings_and_doubts_are_forgotten() -> None:
     ring.written(ring.target())
     assert [s.at for s in ring.settings] == [at("2026-02-01T08:00"), at("2026-11-11T12:00")]
     assert not ring.doubts
+
+
+def test_clock_that_was_read_places_what_it_wrote_before() -> None:
+    """Nobody told the ring that summer time ended."""
+    ring = clock("2026-11-10T12:00")
+    assert ring.read(naive("2026-11-10T14:00:20"), None) == HOUR + timedelta(seconds=20)
+    assert ring.utc(naive("2026-11-10T08:00:20")) == at("2026-11-10T06:00")
+    assert ring.utc(naive("2026-01-10T08:00")) == at("2026-01-10T07:00"), "too long ago to tell"
+
+
+def test_drift_is_told_but_changes_nothing() -> None:
+    ring = clock("2026-11-10T12:00", ("2026-11-01T08:00", 1))
+    assert ring.read(naive("2026-11-10T12:58:30"), None) == timedelta(seconds=-90)
+    assert ring.utc(naive("2026-11-10T08:00")) == at("2026-11-10T07:00")
+
+
+def test_clock_set_by_someone_else_holds_since_it_was_read_last() -> None:
+    ring = clock("2026-11-10T12:00", ("2026-11-01T08:00", 1))
+    ring.read(naive("2026-11-10T06:00"), at("2026-11-09T12:00"))
+    assert ring.utc(naive("2026-11-10T02:00")) == at("2026-11-10T08:00")
+    assert ring.utc(naive("2026-11-08T08:00")) == at("2026-11-08T07:00")

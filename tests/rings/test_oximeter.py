@@ -1,12 +1,19 @@
 """What both oximeter families share: frames out of any stream of bytes, and the cursor."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
+from typing import Any
 
 import pytest
 
+from custom_components.smart_rings.rings.errors import RingProtocolError, RingRefused
+from custom_components.smart_rings.rings.link import Decoder
 from custom_components.smart_rings.rings.oximeter.frames import MarkedFramer, encode
 from custom_components.smart_rings.rings.oximeter.ring import Marks
+from custom_components.smart_rings.rings.oxyii import frames as oxyii
+from custom_components.smart_rings.rings.recordings import parse
+from custom_components.smart_rings.rings.viatom import frames as viatom
+from tests.rings.fake_oximeter import NOW
 
 FRAMES = [encode(0xA5, opcode, opcode << 8, bytes(range(opcode))) for opcode in (0, 5, 90, 240)]
 FALSE = bytes((0xA5, 0xF3, 0x0C, 1, 9, 0, 4))
@@ -82,3 +89,50 @@ def test_cursor_forgets_what_the_ring_no_longer_holds() -> None:
     kept = marks.batch().cursor
     assert Marks.of(kept, ["a", "b", "c"]) == marks
     assert Marks.of(kept, ["d"]) == Marks(set(), {}, {}, ("b", b""))
+
+
+def hostile(seed: int, *begins: bytes) -> Iterable[bytes]:
+    """Return well-formed payloads full of nonsense."""
+    random = Random(seed)
+    for _ in range(300):
+        extremes = bytes(random.choices((0, 1, 0x7F, 0xFF), k=random.randint(0, 80)))
+        for body in (random.randbytes(random.randint(0, 600)), extremes):
+            yield random.choice((b"", *begins)) + body
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nonsense_raises_nothing_unexpected(seed: int) -> None:
+    session = oxyii.Session()
+    session.key = bytes(16)
+    oxyii_asks = (
+        *(oxyii.info(), oxyii.battery(), oxyii.live(), oxyii.config(), oxyii.file_list()),
+        *(oxyii.read_start("20261120230102"), oxyii.read_data(0), oxyii.auth(NOW)),
+    )
+    decoders: list[tuple[int, Callable[[], Decoder[Any]]]] = [
+        (0xA5, session.request(ask).decode) for ask in oxyii_asks
+    ]
+    requests = (viatom.info(), viatom.live(), viatom.live_of_wave(), viatom.read_start("x"))
+    decoders += [(0x55, request.decode) for request in requests]
+    decoders += [(0x55, viatom.Blocks().read(3).decode)]
+    for payload in hostile(seed, b'{"SN":"1","FileList":', b"{"):
+        for marker, decode in decoders:
+            decoder = decode()
+            next(decoder)
+            for field in (0, 1, 0x0101, 0xFFFF):
+                try:
+                    decoder.send(encode(marker, 0, field, payload))
+                except StopIteration, RingRefused:
+                    break
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nonsense_is_no_recording_or_a_harmless_one(seed: int) -> None:
+    end = bytes.fromhex("0000000048125ada")
+    for data in hostile(seed, b"\1\3", b"\3\0", b"\5", b"\1\3" + bytes(8) + end):
+        try:
+            stored = parse(data)
+        except RingProtocolError:
+            continue
+        assert len(stored.spo2) == len(stored.pulse) == len(stored.motion) == len(stored.alarms)
+        assert all(value == 0 or 50 <= value <= 100 for value in stored.spo2)
+        assert all(value == 0 or 20 <= value <= 250 for value in stored.pulse)

@@ -1,7 +1,7 @@
 """The conversation with an O2Ring S: what is taken, when, and what is left alone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -227,6 +227,13 @@ async def test_older_night_is_resumed_beside_one_that_waits(
     await contacts.contact()
     assert [record.data for record in contacts.records] == [SHORT]
     assert fake.served < 512
+
+
+async def test_file_of_no_known_format_is_given_up(fake: FakeOxyII, contacts: Contacts) -> None:
+    fake.files[NIGHT] = b"\7" * 600
+    for _ in range(5):
+        await contacts.contact()
+    assert fake.asked.count(Command.READ_FILE_START) == 3
 
 
 async def test_names_that_are_no_date_are_left_alone(fake: FakeOxyII, contacts: Contacts) -> None:
@@ -587,3 +594,28 @@ def test_what_erases_or_resets_has_no_name(opcode: int) -> None:
 def test_frames_that_must_not_leave(data: bytes) -> None:
     assert not frames.may_send(data)
     assert frames.may_send(frames.encode(Command.SET_CONFIG, bytes((Field.MOTOR, *bytes(7)))))
+
+
+@pytest.mark.parametrize(
+    ("parse", "payload"),
+    [
+        (frames.parse_info, bytes(37)),
+        (frames.parse_info, bytes(37) + b"\xff" + b"A" * 22),
+        (frames.parse_battery, bytes((0, 101, 0, 0))),
+        (frames.parse_battery, bytes(3)),
+        (frames.parse_live, bytes(19)),
+        (frames.parse_config, bytes(9)),
+        (frames.parse_files, b""),
+        (frames.parse_files, b"\4" + bytes(16)),
+        (frames.parse_size, bytes(3)),
+    ],
+)
+def test_payload_that_is_too_short_or_out_of_range_is_none(
+    parse: Callable[[bytes], object], payload: bytes
+) -> None:
+    assert parse(payload) is None
+
+
+def test_bytes_that_are_not_ours_are_left_as_they_came() -> None:
+    for payload in (b"", b"plain", bytes(16), bytes(17)):
+        assert frames.decrypt(KEY, payload) == payload

@@ -105,3 +105,7 @@ def test_two_byte_records() -> None:
 def test_what_is_no_file(data: bytes) -> None:
     with pytest.raises(RingProtocolError):
         parse(data)
+
+
+def test_header_without_a_date_has_no_start() -> None:
+    assert parse(vld(1, START)[:4] + b"\x0d" + vld(1, START)[5:]).start is None

@@ -1,7 +1,7 @@
 """The conversation with an oximeter of the first generation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -247,7 +247,8 @@ def test_file_lists(files: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"{", b"[]", b'"SN"', b"{}", b'{"SN":""}', b'{"SN":"../x"}', b"\xff" * 512]
+    "payload",
+    [b"", b"{", b"[]", b'"SN"', b"{}", b'{"SN":""}', b'{"SN":"../x"}', b"\xff" * 512, b"[" * 8000],
 )
 def test_info_that_is_none(payload: bytes) -> None:
     assert frames.parse_info(payload) is None
@@ -380,3 +381,19 @@ async def test_nothing_but_the_allow_list_leaves(fake: FakeLegacy, contacts: Con
 @pytest.mark.parametrize("command", [0x00, 0x0A, 0x18, 0x19, 0x1A, 0xFF])
 def test_what_erases_or_flashes_has_no_name(command: int) -> None:
     assert command not in Command
+
+
+@pytest.mark.parametrize(
+    ("parse", "payload"),
+    [
+        (frames.parse_live, bytes(11)),
+        (frames.parse_live, bytes(14)),
+        (frames.parse_wave, bytes(12)),
+        (frames.parse_size, bytes(3)),
+        (frames.parse_size, bytes(20)),
+    ],
+)
+def test_payload_of_another_length_is_none(
+    parse: Callable[[bytes], object], payload: bytes
+) -> None:
+    assert parse(payload) is None

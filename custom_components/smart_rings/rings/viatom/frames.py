@@ -89,7 +89,7 @@ def parse_info(payload: bytes) -> Info | None:
     """Read the JSON of INFO; a ring without a serial number is no ring."""
     try:
         found = json.loads(_text(payload))
-    except ValueError:
+    except ValueError, RecursionError:
         return None
     if not isinstance(found, dict):
         return None
