@@ -34,6 +34,8 @@ def hass_config_dir(tmp_path: Path) -> str:
 async def passing(freezer: FrozenDateTimeFactory) -> AsyncIterator[FrozenDateTimeFactory]:
     """Wall clock, loop and Bluetooth agree on a time that passes at once."""
     loop = asyncio.get_running_loop()
+    # Debug mode formats a traceback for every timer: half of the time of these tests.
+    loop.set_debug(False)
     freezer.move_to(NOW)
     with (
         virtual_time(loop, lambda seconds: freezer.move_to(NOW + timedelta(seconds=seconds))),

@@ -34,7 +34,6 @@ from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
     Metric,
-    RingInfo,
     RingMemory,
     RingState,
     Sample,
@@ -283,8 +282,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def _read(self, ring: Ring) -> None:
         """Do what a contact is for; the clock is set after what was written by it is read."""
-        if self.memory.info == RingInfo():
-            await ring.info()
+        await ring.info()
         state = await ring.state()
         self.data = replace(state, latest=_newest(self.data.latest, state.latest))
         self.said_at = dt_util.utcnow()
