@@ -176,7 +176,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             raise error
 
     async def async_reread(self) -> None:
-        """Ask the ring for all it holds, also what was read before. Raises `ContactError`."""
+        """Ask the ring for all it holds, read or deleted before. Raises `ContactError`."""
+        await self.archive.readmit(self.key)
         self._reread = True
         try:
             await self.async_sync()
