@@ -25,14 +25,20 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ADVERTISING = 5.0
 
 
-def virtual(model: str = "r02", address: str = ADDRESS) -> ColmiRing:
-    """Return a ring that was worn in Amsterdam for a week, and is for two days more."""
+def virtual(
+    model: str = "r02",
+    address: str = ADDRESS,
+    *,
+    zone: ZoneInfo = AMSTERDAM,
+    ahead: timedelta = timedelta(days=2),
+) -> ColmiRing:
+    """Return a ring that was worn for a week, and will be for some time more."""
     return ColmiRing(
         COLMI[model],
         address=address,
         now=dt_util.utcnow,
-        zone=AMSTERDAM,
-        ahead=timedelta(days=2),
+        zone=zone,
+        ahead=ahead,
     )
 
 
