@@ -12,6 +12,7 @@ from homeassistant.helpers.typing import ConfigType
 from .archive import Archive
 from .const import DATA_ARCHIVE, DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
+from .services import async_setup_services
 from .statistics import Statistics
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
@@ -30,7 +31,9 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
     """Open the archive, which all rings share, and let the recorder follow it."""
     archive = await Archive.open(Path(hass.config.path(STORAGE_DIR, f"{DOMAIN}.db")))
     hass.data[DATA_ARCHIVE] = archive
-    stop_statistics = Statistics(hass, archive).start()
+    statistics = Statistics(hass, archive)
+    stop_statistics = statistics.start()
+    async_setup_services(hass, statistics)
 
     async def close(_: Event) -> None:
         stop_statistics()
