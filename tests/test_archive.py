@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import shutil
@@ -23,10 +24,13 @@ from custom_components.smart_rings.rings.models import (
     Metric,
     Phase,
     Record,
+    Recording,
+    RecordingFormat,
     Sample,
     Sleep,
     Stage,
 )
+from tests.rings.fake_oximeter import format_a, vld
 
 RING = "AA:BB:CC:00:11:22"
 OTHER = "AA:BB:CC:00:11:33"
@@ -197,6 +201,133 @@ async def test_buckets_are_utc_periods_and_empty_ones_are_absent(archive: Archiv
         (DAY + 2 * HOUR, 1, 90, 90, 90, 90),
     ]
     assert await archive.total(RING, Metric.HEART_RATE, DAY + 2 * HOUR) == 130
+
+
+def recording(minute: float, count: int = 7200, *, seed: int = 1) -> Recording:
+    start = DAY + minute * MINUTE
+    data = format_a(count, start, seed)
+    return Recording(start, timedelta(seconds=1), count, RecordingFormat.OXYII, data)
+
+
+def naive_buckets(recorded: Recording, offset: int, width: timedelta) -> list[tuple[object, ...]]:
+    """Sum up a recording row by row; `offset` is the metric's place in a row of format A."""
+    periods: dict[datetime, list[int]] = {}
+    for row in range(recorded.count):
+        at = recorded.start + row * recorded.interval
+        value = recorded.data[10 + 3 * row + offset]
+        periods.setdefault(at - (at - EPOCH) % width, []).append(value)
+    return [(at, len(v), sum(v) / len(v), min(v), max(v)) for at, v in periods.items()]
+
+
+async def test_recordings_are_kept_once_as_the_rings_own_bytes(path: Path) -> None:
+    first, second = recording(-60), recording(90)
+    archive = await Archive.open(path)
+    changes = await archive.commit(RING, batch(first, second))
+    assert changes.recordings == (first, second)
+    assert not await archive.commit(RING, batch(second, first))
+    await archive.close()
+    archive = await Archive.open(path)
+    assert await archive.recordings(RING) == [first, second]
+    assert await archive.recordings(RING, DAY + HOUR) == [second]
+    assert await archive.recordings(RING, end=DAY) == [first]
+    assert await archive.recordings(OTHER) == []
+    await archive.close()
+
+
+async def test_recordings_that_overlap_are_both_kept(archive: Archive) -> None:
+    one, other = recording(0), recording(60, seed=2)
+    await archive.commit(RING, batch(one))
+    await archive.commit(RING, batch(other))
+    assert await archive.recordings(RING) == [one, other]
+
+
+async def test_a_recording_that_grew_replaces_the_shorter_one(archive: Archive) -> None:
+    files = [vld(count, DAY) for count in (900, 1000)]
+    short, grown = (
+        Recording(DAY, timedelta(seconds=4), (len(f) - 40) // 5, RecordingFormat.VLD, f)
+        for f in files
+    )
+    await archive.commit(RING, batch(short))
+    await archive.commit(RING, batch(grown))
+    assert await archive.recordings(RING) == [grown]
+    assert await stale(archive, "spo2") == (DAY, False)
+
+
+async def test_a_recording_whose_time_was_learned_is_moved(archive: Archive) -> None:
+    wrong = recording(0)
+    right = replace(wrong, start=DAY + HOUR)
+    await archive.commit(RING, batch(wrong))
+    await archive.commit(RING, batch(right))
+    assert await archive.recordings(RING) == [right]
+    assert await stale(archive, "heart_rate") == (EPOCH, True)
+
+
+@pytest.mark.parametrize(("metric", "offset"), [(Metric.SPO2, 0), (Metric.HEART_RATE, 1)])
+@pytest.mark.parametrize("width", [HOUR, 5 * MINUTE])
+async def test_recorded_seconds_are_readings(
+    archive: Archive, metric: Metric, offset: int, width: timedelta
+) -> None:
+    recorded = recording(57.25)
+    await archive.commit(RING, batch(recorded))
+    buckets = await archive.buckets(RING, metric, width)
+    assert [(b.start, b.size, b.mean, b.low, b.high) for b in buckets] == naive_buckets(
+        recorded, offset, width
+    )
+    assert await stale(archive, metric) == (recorded.start, False)
+    middle = DAY + 2 * HOUR
+    parts = [
+        *await archive.buckets(RING, metric, width, end=middle),
+        *await archive.buckets(RING, metric, width, start=middle),
+    ]
+    assert parts == buckets
+
+
+async def test_seconds_without_a_reading_make_no_bucket(archive: Archive) -> None:
+    data = vld(1800, DAY)
+    rows = bytearray(data)
+    rows[40 : 40 + 5 * 900] = bytes((255, 255, 255, 0, 0)) * 900
+    recorded = Recording(DAY, timedelta(seconds=4), 1800, RecordingFormat.VLD, bytes(rows))
+    await archive.commit(RING, batch(recorded))
+    (bucket,) = await archive.buckets(RING, Metric.SPO2, HOUR)
+    assert (bucket.start, bucket.size) == (DAY + HOUR, 900)
+
+
+async def test_a_recording_takes_the_place_of_single_readings_of_its_time(
+    archive: Archive,
+) -> None:
+    await archive.add(RING, [heart_rate(-1, 60), heart_rate(5, 210), heart_rate(61, 62)])
+    recorded = recording(0, 3600)
+    await archive.commit(RING, batch(recorded))
+    kept = await archive.samples(RING, Metric.HEART_RATE)
+    assert [sample.value for sample in kept] == [60, 62]
+    before, within, after = await archive.buckets(RING, Metric.HEART_RATE, HOUR)
+    assert (before.mean, within.size, after.mean) == (60, 3600, 62)
+
+    await archive.add(RING, [heart_rate(61.5, 70)])
+    await archive.commit(RING, batch(recording(60, 60, seed=3)))
+    both = (await archive.buckets(RING, Metric.HEART_RATE, HOUR))[-1]
+    values = list(recording(60, 60, seed=3).data[11:190:3])
+    assert both.size == 62
+    assert both.total == sum(values) + 62 + 70
+    assert both.mean == both.total / 62
+    assert (both.low, both.high) == (min(*values, 62), max(*values, 70))
+
+
+async def test_a_deleted_recording_takes_its_readings_with_it(archive: Archive) -> None:
+    await archive.commit(RING, batch(recording(0), recording(300)))
+    await archive.delete(RING, DAY + 4 * HOUR)
+    assert await archive.recordings(RING) == [recording(0)]
+    assert await stale(archive, "spo2") == (EPOCH, True)
+    assert len(await archive.buckets(RING, Metric.SPO2, HOUR)) == 2
+    await archive.commit(RING, batch(recording(300)))
+    assert await archive.recordings(RING) == [recording(0)]
+
+
+async def test_what_is_no_known_record_is_not_passed_over(archive: Archive) -> None:
+    with pytest.raises(TypeError):
+        await archive.commit(RING, batch(heart_rate(0, 60), Phase(Stage.DEEP, DAY, DAY)))  # type: ignore[arg-type]
+    assert not await archive.cursor(RING)
+    assert not await content(archive)
 
 
 async def test_rings_commit_at_once_and_stay_apart(archive: Archive) -> None:

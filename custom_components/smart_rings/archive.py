@@ -1,9 +1,10 @@
 """What the rings recorded, in one SQLite file: the truth all statistics are derived from.
 
 A *series* is what one ring holds of one kind: the samples of a metric, or the spans (things with
-an end of their own and a document) of a kind such as nights. Each series also remembers from when
-on the recorder's statistics of it are out of date; that mark is set in the transaction that
-brings the records, so a crash between the two loses neither.
+an end of their own and a document) of a kind such as nights. The document of a recording is the
+ring's own file; what it holds of a metric counts as that metric's readings. Each series also
+remembers from when on the recorder's statistics of it are out of date; that mark is set in the
+transaction that brings the records, so a crash between the two loses neither.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from pathlib import Path
 import sqlite3
 from typing import Any, Concatenate, NamedTuple
 
-from .rings.models import Batch, Cursor, Metric, Phase, Record, Sample, Sleep, Stage
+from .rings.models import Batch, Cursor, Metric, Phase, Record, Recording, Sample, Sleep, Stage
+from .rings.recordings import RECORDED, parse
 
 NIGHT = "night"
 NAP = "nap"
+RECORDING = "recording"
 
 # MIGRATIONS[n] takes a file from version n to n + 1; never edit one that was released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -75,18 +78,19 @@ class SleepChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a commit really changed: first and last touched `start` per metric, and the sleeps."""
+    """What a commit really changed: first and last touched `start` per metric, and the spans."""
 
     touched: Mapping[Metric, tuple[datetime, datetime]] = field(default_factory=dict)
     sleeps: Sequence[SleepChange] = ()
+    recordings: Sequence[Recording] = ()
 
     def __bool__(self) -> bool:
         """Whether anything changed at all."""
-        return bool(self.touched or self.sleeps)
+        return bool(self.touched or self.sleeps or self.recordings)
 
 
 class Bucket(NamedTuple):
-    """The samples whose start falls into one period."""
+    """The readings whose start falls into one period."""
 
     start: datetime
     size: int
@@ -113,14 +117,16 @@ class Stale(NamedTuple):
 class _Span(NamedTuple):
     start: int
     end: int
-    data: str | bytes
+    data: Any
+    """JSON of a sleep, the file of a recording."""
 
 
 class Archive:
     """The file, served by a thread of its own; no method blocks the event loop.
 
     Writes wait while a backup is taken (`hold` to `resume`). Records are identified by
-    (ring, metric, start), sleeps by overlap: of two that overlap the one that came later is right.
+    (ring, metric, start), sleeps by overlap: of two that overlap the one that came later is right;
+    recordings by what is in them or, since the file of one may grow, by their start.
     """
 
     def __init__(self) -> None:
@@ -186,7 +192,7 @@ class Archive:
     async def samples(
         self, ring: str, metric: Metric, start: datetime | None = None, end: datetime | None = None
     ) -> list[Sample]:
-        """Return the samples that begin in [start, end), by time."""
+        """Return the samples that begin in [start, end), by time, without those of recordings."""
         return await self._read(_samples, ring, metric, *_range(start, end))
 
     async def buckets(
@@ -197,7 +203,7 @@ class Archive:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> list[Bucket]:
-        """Return the samples that begin in [start, end), summed up per UTC period of `width`."""
+        """Return the readings that begin in [start, end), summed up per UTC period of `width`."""
         return await self._read(_buckets, ring, metric, width // MILLISECOND, *_range(start, end))
 
     async def total(self, ring: str, metric: Metric, end: datetime) -> float:
@@ -209,6 +215,12 @@ class Archive:
     ) -> list[Sleep]:
         """Return nights and naps that overlap [start, end), by time."""
         return await self._read(_sleeps, ring, *_range(start, end))
+
+    async def recordings(
+        self, ring: str, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Recording]:
+        """Return the recordings that overlap [start, end), by time."""
+        return await self._read(_recordings, ring, *_range(start, end))
 
     async def delete(
         self, ring: str, start: datetime | None = None, end: datetime | None = None
@@ -390,12 +402,18 @@ def _commit(
     ring_id = _ring_id(db, ring)
     samples: dict[Metric, list[Sample]] = {}
     sleeps: dict[str, list[Sleep]] = {}
+    recordings: list[Recording] = []
     for record in _admitted(db, ring_id, records):
         match record:
             case Sample(metric=metric):
                 samples.setdefault(metric, []).append(record)
-            case Sleep(nap=nap) if record.start < record.end:
-                sleeps.setdefault(NAP if nap else NIGHT, []).append(record)
+            case Sleep(nap=nap):
+                if record.start < record.end:
+                    sleeps.setdefault(NAP if nap else NIGHT, []).append(record)
+            case Recording():
+                recordings.append(record)
+            case _:
+                raise TypeError(f"Unknown record: {record}")
     touched = {
         metric: times
         for metric, batch in samples.items()
@@ -408,7 +426,7 @@ def _commit(
     ]
     if cursor is not None:
         db.execute("UPDATE ring SET cursor = ? WHERE id = ?", (json.dumps(dict(cursor)), ring_id))
-    return Changes(touched, changed)
+    return Changes(touched, changed, tuple(r for r in recordings if _put_recording(db, ring_id, r)))
 
 
 def _admitted(db: sqlite3.Connection, ring_id: int, records: Iterable[Record]) -> Iterator[Record]:
@@ -448,15 +466,40 @@ def _put_sleeps(
     for sleep in sleeps:
         wanted = [s for s in wanted if s.end <= sleep.start or s.start >= sleep.end] + [sleep]
     for sleep in wanted:
-        if (replaced := _put_span(db, series, _sleep_span(sleep))) is not None:
-            yield SleepChange(sleep, tuple(_sleep(kind, old) for old in replaced))
+        span = _sleep_span(sleep)
+        old = _spans(db, series, span.start, span.end)
+        if _put_span(db, series, span, old):
+            yield SleepChange(sleep, tuple(_sleep(kind, span) for span in old))
 
 
-def _put_span(db: sqlite3.Connection, series: int, span: _Span) -> list[_Span] | None:
-    """Return the spans that gave way to this one, or None if it was there already."""
-    old = _spans(db, series, span.start, span.end)
+def _put_recording(db: sqlite3.Connection, ring_id: int, recording: Recording) -> bool:
+    """Keep a recording in place of single readings of its time; return whether it is news."""
+    span = _Span(_ms(recording.start), _ms(recording.end), recording.data)
+    series = _series_id(db, ring_id, RECORDING)
+    rows = db.execute(
+        "SELECT start, end, data FROM span WHERE series = ? AND (start = ? OR data = ?)",
+        (series, span.start, span.data),
+    )
+    old = [_Span(*row) for row in rows]
+    if not _put_span(db, series, span, old):
+        return False
+    for metric in RECORDED:
+        covered = _series_id(db, ring_id, metric)
+        db.execute(
+            "DELETE FROM sample WHERE series = ? AND start >= ? AND start < ?",
+            (covered, span.start, span.end),
+        )
+        if all(s.start == span.start and s.end <= span.end for s in old):
+            _mark(db, covered, span.start)
+        else:
+            _mark_rebuild(db, covered)
+    return True
+
+
+def _put_span(db: sqlite3.Connection, series: int, span: _Span, old: list[_Span]) -> bool:
+    """Put a span in place of others; return whether that changed anything."""
     if old == [span]:
-        return None
+        return False
     db.executemany(
         "DELETE FROM span WHERE series = ? AND start = ?", [(series, s.start) for s in old]
     )
@@ -465,7 +508,7 @@ def _put_span(db: sqlite3.Connection, series: int, span: _Span) -> list[_Span] |
         _mark_rebuild(db, series)
     else:
         _mark(db, series, span.start)
-    return old
+    return True
 
 
 def _spans(db: sqlite3.Connection, series: int, start: int, end: int) -> list[_Span]:
@@ -475,6 +518,11 @@ def _spans(db: sqlite3.Connection, series: int, start: int, end: int) -> list[_S
         (series, end, start),
     )
     return [_Span(*row) for row in rows]
+
+
+def _spans_of(db: sqlite3.Connection, ring: str, kind: str, start: int, end: int) -> list[_Span]:
+    series = _find_series(db, ring, kind)
+    return [] if series is None else _spans(db, series, start, end)
 
 
 def _sleep_span(sleep: Sleep) -> _Span:
@@ -487,6 +535,12 @@ def _sleep(kind: str, span: _Span) -> Sleep:
         Phase(Stage(stage), _time(start), _time(end)) for stage, start, end in json.loads(span.data)
     )
     return Sleep(_time(span.start), _time(span.end), stages, nap=kind == NAP)
+
+
+def _recording(span: _Span) -> Recording:
+    stored = parse(span.data)
+    interval = timedelta(seconds=stored.interval_s)
+    return Recording(_time(span.start), interval, len(stored), stored.format, span.data)
 
 
 def _document(db: sqlite3.Connection, column: str, ring: str) -> dict[str, Any]:
@@ -531,7 +585,39 @@ def _buckets(
         " WHERE series = ? AND start >= ? AND start < ? GROUP BY bucket ORDER BY bucket",
         (width, _find_series(db, ring, metric), start, end),
     )
-    return [Bucket(_time(bucket), *figures) for bucket, *figures in rows]
+    buckets = [Bucket(_time(bucket), *figures) for bucket, *figures in rows]
+    if metric not in RECORDED:
+        return buckets
+    for span in _spans_of(db, ring, RECORDING, start, end):
+        buckets += _recorded(span, metric, width, start, end)
+    return _merged(buckets)
+
+
+def _recorded(span: _Span, metric: Metric, width: int, start: int, end: int) -> Iterator[Bucket]:
+    """Sum up the readings of a recording, by columns: a record loop takes seconds a night."""
+    stored = parse(span.data)
+    column, step = stored.column(metric), 1000 * stored.interval_s
+    first, last = max(start, span.start), min(end, span.end)
+    for period in range(first - first % width, last, width):
+        begin, finish = max(period, first), min(period + width, last)
+        cut = slice(-((span.start - begin) // step), -((span.start - finish) // step))
+        if values := column[cut].replace(b"\0", b""):
+            total = sum(values)
+            size = len(values)
+            yield Bucket(_time(period), size, total / size, min(values), max(values), total)
+
+
+def _merged(buckets: Iterable[Bucket]) -> list[Bucket]:
+    """Make one bucket of those of the same period."""
+    merged: dict[datetime, Bucket] = {}
+    for new in sorted(buckets):
+        if old := merged.get(new.start):
+            size, total = old.size + new.size, old.total + new.total
+            low, high = min(old.low, new.low), max(old.high, new.high)
+            merged[new.start] = Bucket(new.start, size, total / size, low, high, total)
+        else:
+            merged[new.start] = new
+    return list(merged.values())
 
 
 def _total(db: sqlite3.Connection, ring: str, metric: Metric, end: int) -> float:
@@ -546,18 +632,23 @@ def _sleeps(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[Sle
     found = [
         _sleep(kind, span)
         for kind in (NIGHT, NAP)
-        if (series := _find_series(db, ring, kind)) is not None
-        for span in _spans(db, series, start, end)
+        for span in _spans_of(db, ring, kind, start, end)
     ]
     return sorted(found, key=lambda sleep: sleep.start)
 
 
+def _recordings(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[Recording]:
+    return [_recording(span) for span in _spans_of(db, ring, RECORDING, start, end)]
+
+
 def _delete(db: sqlite3.Connection, ring: str, start: int, end: int, now: int) -> None:
     db.execute("INSERT INTO deleted VALUES (?, ?, ?)", (_ring_id(db, ring), start, min(end, now)))
-    series = db.execute(
-        "SELECT series.id FROM series JOIN ring ON ring.id = ring WHERE key = ?", (ring,)
-    ).fetchall()
-    for (number,) in series:
+    series = dict(
+        db.execute(
+            "SELECT name, series.id FROM series JOIN ring ON ring.id = ring WHERE key = ?", (ring,)
+        ).fetchall()
+    )
+    for name, number in series.items():
         gone = sum(
             db.execute(
                 f"DELETE FROM {table} WHERE series = ? AND start >= ? AND start < ?",  # noqa: S608
@@ -567,6 +658,9 @@ def _delete(db: sqlite3.Connection, ring: str, start: int, end: int, now: int) -
         )
         if gone:
             _mark_rebuild(db, number)
+        if gone and name == RECORDING:
+            for metric in RECORDED:
+                _mark_rebuild(db, series[metric])
 
 
 def _readmit(db: sqlite3.Connection, ring: str) -> None:

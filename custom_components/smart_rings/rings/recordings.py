@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .errors import RingProtocolError
-from .models import Recording, RecordingFormat
+from .models import Metric, Recording, RecordingFormat
 
 # What the sensor can mean (oxyii.md §7.1); anything else is no reading.
 SPO2 = range(50, 101)
@@ -22,6 +22,9 @@ VLD_HEADER, VLD_RECORD = 40, 5
 VLD_VERSIONS = frozenset({3, 5})
 # Seconds between two samples that rings are known to keep.
 INTERVALS = (1, 2, 4)
+
+RECORDED = (Metric.SPO2, Metric.HEART_RATE)
+"""The metrics whose readings a recording holds."""
 
 _KEEP_SPO2 = bytes(value if value in SPO2 else 0 for value in range(256))
 _KEEP_PULSE = bytes(value if value in PULSE else 0 for value in range(256))
@@ -72,6 +75,10 @@ class Stored:
     def __len__(self) -> int:
         """How many samples there are."""
         return len(self.spo2)
+
+    def column(self, metric: Metric) -> bytes:
+        """Return what was recorded of one of the `RECORDED` metrics."""
+        return {Metric.SPO2: self.spo2, Metric.HEART_RATE: self.pulse}[metric]
 
 
 def decode(recording: Recording) -> Stored:
