@@ -22,6 +22,7 @@ PLATFORMS = (
     Platform.CALENDAR,
     Platform.EVENT,
     Platform.NUMBER,
+    Platform.SELECT,
     Platform.SENSOR,
     Platform.SWITCH,
 )

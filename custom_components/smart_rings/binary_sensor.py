@@ -1,4 +1,4 @@
-"""Whether a ring is charging, and whether it is there."""
+"""Whether a ring is charging or worn, and whether it is there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +34,12 @@ BINARY_SENSORS = (
         device_class=BinarySensorDeviceClass.BATTERY_CHARGING,
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=lambda coordinator: coordinator.said(2 * coordinator.interval).charging,
+    ),
+    RingBinarySensorDescription(
+        key="worn",
+        translation_key="worn",
+        capability=Capability.WORN,
+        value_fn=lambda coordinator: coordinator.said(2 * coordinator.interval).worn,
     ),
     RingBinarySensorDescription(
         key="measuring",

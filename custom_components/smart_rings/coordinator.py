@@ -27,13 +27,15 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from .archive import Archive
+from .archive import RECORDING, Archive
 from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN, SIGNAL_EVENT
 from .contact import Contact, ContactError, Reason
+from .recording import Report, is_told, last_recording
 from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
     Metric,
+    Recording,
     RingMemory,
     RingState,
     Sample,
@@ -94,6 +96,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.failures = 0
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
+        self._reports: list[Report] = []
         self._announced: dict[str, datetime] = {}
         self._reread = False
         self._heard_at = -AWAY_AFTER.total_seconds()
@@ -154,6 +157,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     def last_night(self) -> Sleep | None:
         """The night a sleeper means by "last night" now."""
         return last_night(self._sleeps, dt_util.utcnow())
+
+    @property
+    def last_recording(self) -> Report | None:
+        """What a wearer means by the last recording now."""
+        return last_recording(self._reports, dt_util.utcnow())
 
     def settings_of(self, kind: SettingKind) -> Iterator[Setting]:
         """Return the settings of one kind that rings of this family may have."""
@@ -336,20 +344,38 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         )
 
     async def _recall(self, now: datetime) -> None:
-        """Learn from the archive what was slept lately, and since when it is known like that."""
+        """Learn from the archive what was slept and recorded lately.
+
+        Of a sleep also since when it is known like that.
+        """
         sleeps = await self.archive.sleeps(self.key, now - RECENT)
         self._sleeps = {sleep: self._sleeps.get(sleep, now) for sleep in sleeps}
+        recordings = await self.archive.recordings(self.key, now - RECENT)
+        if recordings != [report.recording for report in self._reports]:
+            self._reports = await self.hass.async_add_executor_job(
+                lambda: [Report.of(recording) for recording in recordings]
+            )
 
     async def _announce(self) -> None:
-        """Tell automations of sleeps that are final; never twice, be it that a crash loses one."""
-        sleeps = to_announce(self._sleeps, self._announced, dt_util.utcnow())
-        if not sleeps:
+        """Tell automations of what is final; never twice, be it that a crash loses one."""
+        now = dt_util.utcnow()
+        news: list[tuple[str, Sleep | Recording, Mapping[str, float]]] = [
+            (kind(sleep), sleep, figures(sleep))
+            for sleep in to_announce(self._sleeps, self._announced, now)
+        ]
+        news += [
+            (RECORDING, report.recording, report.as_dict())
+            for report in self._reports
+            if is_told(report.recording, now)
+            and report.recording.start >= self._announced.get(RECORDING, report.recording.start)
+        ]
+        if not news:
             return
-        self._announced |= {kind(sleep): sleep.end for sleep in sleeps}
+        self._announced |= {name: record.end for name, record, _ in news}
         await self._keep()
-        for sleep in sleeps:
-            times = {"start": sleep.start.isoformat(), "end": sleep.end.isoformat()}
-            self._tell(f"{kind(sleep)}_recorded", times | figures(sleep))
+        for name, record, data in news:
+            times = {"start": record.start.isoformat(), "end": record.end.isoformat()}
+            self._tell(f"{name}_recorded", {**times, **data})
 
     @callback
     def _tell(self, event: str, data: Mapping[str, Any]) -> None:

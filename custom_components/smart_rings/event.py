@@ -31,6 +31,7 @@ EVENTS = (
         types={
             "night_recorded": Capability.SLEEP,
             "nap_recorded": Capability.SLEEP,
+            "recording_recorded": Capability.RECORDING,
             "sync_failed": None,
         },
     ),

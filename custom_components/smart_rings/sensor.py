@@ -15,6 +15,7 @@ from homeassistant.const import (
     PERCENTAGE,
     SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
     EntityCategory,
+    UnitOfElectricPotential,
     UnitOfTime,
 )
 from homeassistant.core import HomeAssistant
@@ -23,6 +24,7 @@ from homeassistant.helpers.typing import StateType
 
 from .coordinator import RingConfigEntry, RingCoordinator
 from .entity import RingEntity, RingEntityDescription, async_add_supported
+from .recording import FIGURES, Figure
 from .rings.models import METRICS, Capability, Metric, Sleep
 from .sleep import fell_asleep, minutes, woke_up
 
@@ -54,7 +56,11 @@ def _value(coordinator: RingCoordinator, metric: Metric) -> float | None:
 
 
 def _reading(
-    metric: Metric, device_class: SensorDeviceClass | None = None, precision: int = 0
+    metric: Metric,
+    device_class: SensorDeviceClass | None = None,
+    precision: int = 0,
+    *,
+    enabled: bool = True,
 ) -> RingSensorDescription:
     """Return the sensor of a reading, whose long-term statistics are its own."""
     return RingSensorDescription(
@@ -65,6 +71,7 @@ def _reading(
         native_unit_of_measurement=METRICS[metric].unit or None,
         state_class=SensorStateClass.MEASUREMENT,
         suggested_display_precision=precision,
+        entity_registry_enabled_default=enabled,
         value_fn=lambda coordinator: _value(coordinator, metric),
         measured_fn=lambda coordinator: _measured_at(coordinator, metric),
     )
@@ -111,6 +118,29 @@ def _night_figure(key: str, figure: str, *, enabled: bool = False) -> RingSensor
     )
 
 
+def _recording_figure(key: str, figure: Figure) -> RingSensorDescription:
+    """Return the sensor of a figure of the last recording; its external statistic has all."""
+
+    def value(coordinator: RingCoordinator) -> float | None:
+        return figure.value(report) if (report := coordinator.last_recording) else None
+
+    return RingSensorDescription(
+        key=f"recording_{key}",
+        translation_key=f"recording_{key}",
+        capability=Capability.RECORDING,
+        device_class=SensorDeviceClass.DURATION if figure.unit == UnitOfTime.MINUTES else None,
+        native_unit_of_measurement=figure.unit,
+        suggested_display_precision=figure.precision,
+        entity_registry_enabled_default=figure.enabled,
+        value_fn=value,
+        measured_fn=_recorded_at,
+    )
+
+
+def _recorded_at(coordinator: RingCoordinator) -> datetime | None:
+    return report.recording.end if (report := coordinator.last_recording) else None
+
+
 def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
     readings = (s for m, s in coordinator.data.latest.items() if not METRICS[m].counter)
     return max((sample.end for sample in readings), default=None)
@@ -122,6 +152,8 @@ SENSORS = (
     _reading(Metric.HRV),
     _reading(Metric.STRESS),
     _reading(Metric.TEMPERATURE, SensorDeviceClass.TEMPERATURE, precision=1),
+    _reading(Metric.PERFUSION_INDEX, precision=1, enabled=False),
+    _reading(Metric.MOTION, enabled=False),
     _counter(Metric.STEPS, enabled=True),
     _counter(Metric.DISTANCE, SensorDeviceClass.DISTANCE),
     _counter(Metric.ENERGY, SensorDeviceClass.ENERGY),
@@ -144,6 +176,7 @@ SENSORS = (
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=_of_last_night(woke_up),
     ),
+    *(_recording_figure(key, figure) for key, figure in FIGURES.items()),
     RingSensorDescription(
         key="battery",
         capability=Capability.BATTERY,
@@ -151,6 +184,18 @@ SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         native_unit_of_measurement=PERCENTAGE,
         value_fn=lambda coordinator: coordinator.said(BATTERY_HOLDS).battery,
+        measured_fn=lambda coordinator: coordinator.said_at,
+    ),
+    RingSensorDescription(
+        key="voltage",
+        translation_key="voltage",
+        capability=Capability.VOLTAGE,
+        device_class=SensorDeviceClass.VOLTAGE,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        native_unit_of_measurement=UnitOfElectricPotential.VOLT,
+        suggested_display_precision=2,
+        value_fn=lambda coordinator: coordinator.said(BATTERY_HOLDS).voltage,
         measured_fn=lambda coordinator: coordinator.said_at,
     ),
     RingSensorDescription(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from .archive import NAP, NIGHT
-from .rings.models import Sleep, Stage
+from .rings.models import Recording, Sleep, Stage
 
 ASLEEP = (Stage.LIGHT, Stage.DEEP, Stage.REM)
 NIGHT_FIGURES: Mapping[str, tuple[Stage, ...]] = {
@@ -49,9 +49,9 @@ def woke_up(sleep: Sleep) -> datetime:
     return max(asleep) if awake_at_last and asleep else sleep.end
 
 
-def is_recent(sleep: Sleep, now: datetime) -> bool:
+def is_recent(record: Sleep | Recording, now: datetime) -> bool:
     """Whether a sleep is over, and not so long that nobody calls it the last one any more."""
-    return now - RECENT < sleep.end <= now
+    return now - RECENT < record.end <= now
 
 
 def last_night(sleeps: Iterable[Sleep], now: datetime) -> Sleep | None:

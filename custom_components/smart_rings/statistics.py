@@ -6,7 +6,7 @@ kept here: the archive knows what is out of date, and forgets it only once the r
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -40,8 +40,9 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util import slugify
 from sqlalchemy import func, select
 
-from .archive import EPOCH, NIGHT, Archive, Bucket, Stale
+from .archive import EPOCH, NIGHT, RECORDING, Archive, Bucket, Stale
 from .const import DOMAIN
+from .recording import FIGURES, LONG_ENOUGH, Report
 from .rings.models import METRICS, Metric, Sleep
 from .sleep import NIGHT_FIGURES, minutes
 
@@ -101,6 +102,8 @@ class Statistics:
         now = dt_util.utcnow()
         if stale.name == NIGHT:
             await self._write_nights(recorder, stale, now)
+        elif stale.name == RECORDING:
+            await self._write_recordings(recorder, stale, now)
         elif stale.name not in Metric:
             return now
         elif METRICS[metric := Metric(stale.name)].counter:
@@ -186,13 +189,35 @@ class Statistics:
                 _night_rows(nights, name),
             )
 
+    async def _write_recordings(self, recorder: Recorder, stale: Stale, now: datetime) -> None:
+        recordings = [
+            recording
+            for recording in await self._archive.recordings(stale.ring, stale.since, now)
+            if recording.end - recording.start >= LONG_ENOUGH
+        ]
+        reports = await self._hass.async_add_executor_job(lambda: list(map(Report.of, recordings)))
+        for name, figure in FIGURES.items():
+            values = {
+                _floor(report.recording.end, HOUR): value
+                for report in reports
+                if (value := figure.value(report)) is not None
+            }
+            self._write_external(
+                recorder,
+                stale,
+                f"recording_{name}",
+                figure.unit,
+                StatisticMeanType.ARITHMETIC,
+                _single_rows(values),
+            )
+
     @callback
     def _write_external(
         self,
         recorder: Recorder,
         stale: Stale,
         name: str,
-        unit: str,
+        unit: str | None,
         mean_type: StatisticMeanType,
         rows: list[StatisticData],
     ) -> None:
@@ -273,4 +298,8 @@ def _night_rows(nights: Iterable[Sleep], figure: str) -> list[StatisticData]:
     values = {
         _floor(night.end, HOUR): value for night in nights if (value := minutes(night, figure))
     }
+    return _single_rows(values)
+
+
+def _single_rows(values: Mapping[datetime, float]) -> list[StatisticData]:
     return [{"start": at, "mean": v, "min": v, "max": v} for at, v in values.items()]
