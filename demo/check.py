@@ -14,6 +14,7 @@ DISCOVERY_TIMEOUT = 60
 SYNC_TIMEOUT = 120
 UNKNOWN = ("unknown", "unavailable")
 SYNC_INTERVAL = timedelta(minutes=15)
+NIGHT_HOLDS = timedelta(hours=18)
 # These do something, or tell of what happens from now on.
 STATELESS = ("button", "calendar", "event")
 
@@ -66,22 +67,58 @@ class Truth:
         readings = filter(None, map(self.latest, READINGS))
         return max((str(reading["start"]) for reading in readings), default=None)
 
+    def today(self, metric: str) -> str:
+        """Return what was counted since the wearer's midnight."""
+        return str(self.held["today"][metric])
+
+    def night(self, figure: Callable[[Json], str]) -> str:
+        """Return something of last night, as long as it is called that."""
+        night: Json | None = self.held["last_night"]
+        if night is None or self.synced - datetime.fromisoformat(night["end"]) > NIGHT_HOLDS:
+            return "unknown"
+        return figure(night)
+
     def last_sync(self) -> str:
         """Return when it was asked last: nothing but the start of all this is known of it."""
         return self.synced.isoformat() if self.synced >= self.since else f"after {self.since}"
 
 
+def _slept(night: Json, *stages: str) -> str:
+    """Return the hours spent in any of these stages."""
+    return str(sum(night["minutes"].get(stage, 0) for stage in stages) / 60 or "unknown")
+
+
+def _edge(night: Json, *, end: bool) -> str:
+    """Return when sleep began or ended, less what the sleeper lay awake before or after it."""
+    stage, minutes = night["stages"][-1 if end else 0]
+    awake = timedelta(minutes=minutes if stage == "awake" else 0)
+    edge = datetime.fromisoformat(night["end" if end else "start"])
+    return (edge - awake if end else edge + awake).isoformat()
+
+
 READINGS = ("heart_rate", "spo2", "hrv", "stress", "temperature")
+
+COUNTERS = ("steps", "distance", "energy")
+NIGHT_FIGURES: Mapping[str, Callable[[Json], str]] = {
+    "fell_asleep": partial(_edge, end=False),
+    "woke_up": partial(_edge, end=True),
+    "last_night_sleep": lambda night: _slept(night, "light", "deep", "rem"),
+    "last_night_deep_sleep": lambda night: _slept(night, "deep"),
+    "last_night_light_sleep": lambda night: _slept(night, "light"),
+    "last_night_rem_sleep": lambda night: _slept(night, "rem"),
+    "last_night_awake": lambda night: _slept(night, "awake"),
+}
 
 EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
     **{metric: partial(Truth.value, metric=metric) for metric in READINGS},
+    **{metric: partial(Truth.today, metric=metric) for metric in COUNTERS},
+    **{key: partial(Truth.night, figure=figure) for key, figure in NIGHT_FIGURES.items()},
     "battery": lambda truth: str(truth.held["battery"]),
     "charging": lambda truth: "on" if truth.held["charging"] else "off",
     "in_range": lambda _: "on",
     "last_measurement": Truth.last_measurement,
     "last_sync": Truth.last_sync,
     "measuring": lambda _: "off",
-    "steps": lambda truth: str(truth.held["today"]["steps"]),
 }
 
 
@@ -97,6 +134,8 @@ async def run(home: HomeAssistant, simulator: Simulator) -> list[Row]:
     rows: list[Row] = []
     for address in simulator.rings:
         await until_known(home, address, "last_sync")
+    await enable_all(home)
+    for address in simulator.rings:
         rows += await compare(home, simulator, address, since)
     return rows
 
@@ -135,6 +174,26 @@ async def until_known(home: HomeAssistant, address: str, key: str) -> None:
     ):
         while (state := (await shown(home, address)).get(key)) is None or state["state"] in UNKNOWN:
             await changes.get()
+
+
+async def enable_all(home: HomeAssistant) -> None:
+    """Enable all of our entities that can be compared and are disabled by default."""
+    registered = await home.websocket.call("config/entity_registry/list")
+    keys = tuple(f"_{key}" for key in EXPECTED)
+    hidden = [
+        entity
+        for entity in registered
+        if entity["platform"] == DOMAIN
+        and entity["disabled_by"]
+        and str(entity["unique_id"]).endswith(keys)
+    ]
+    for entity in hidden:
+        await home.websocket.call(
+            "config/entity_registry/update", entity_id=entity["entity_id"], disabled_by=None
+        )
+    # Home Assistant would do it by itself half a minute later.
+    for entry_id in {entity["config_entry_id"] for entity in hidden}:
+        await home.rest("POST", f"config/config_entries/entry/{entry_id}/reload")
 
 
 async def shown(home: HomeAssistant, address: str) -> dict[str, Json]:
@@ -185,9 +244,14 @@ async def _confirm(home: HomeAssistant, flow_id: str) -> None:
         raise RuntimeError(f"not added: {step.get('errors') or step.get('reason')}")
 
 
+def _number(text: str) -> float:
+    """Return a number as exactly as a conversion of its unit leaves it."""
+    return round(float(text), 6)
+
+
 def _value(text: str) -> float | datetime | str:
     """Return what a text means, so that 72 is 72.0 and an instant the same in every zone."""
-    for parse in (float, datetime.fromisoformat):
+    for parse in (_number, datetime.fromisoformat):
         try:
             return parse(text)
         except ValueError:

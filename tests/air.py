@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY, ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, CONF_MODEL
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smart_rings.archive import Archive
-from custom_components.smart_rings.const import DATA_ARCHIVE, DOMAIN
+from custom_components.smart_rings.const import CONF_SYNC_INTERVAL, DATA_ARCHIVE, DOMAIN
 from ringsim.radio import FAST, Packet, Radio
 from ringsim.rings.colmi import COLMI, ColmiRing
 from tests.virtual_scanner import VirtualScanner
@@ -25,14 +25,20 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 ADVERTISING = 5.0
 
 
-def virtual(model: str = "r02", address: str = ADDRESS) -> ColmiRing:
-    """Return a ring that was worn in Amsterdam for a week, and is for two days more."""
+def virtual(
+    model: str = "r02",
+    address: str = ADDRESS,
+    *,
+    zone: ZoneInfo = AMSTERDAM,
+    ahead: timedelta = timedelta(days=2),
+) -> ColmiRing:
+    """Return a ring that was worn for a week, and will be for some time more."""
     return ColmiRing(
         COLMI[model],
         address=address,
         now=dt_util.utcnow,
-        zone=AMSTERDAM,
-        ahead=timedelta(days=2),
+        zone=zone,
+        ahead=ahead,
     )
 
 
@@ -80,7 +86,7 @@ class Air:
         await self.passes(seconds=ADVERTISING)
 
     def entry(
-        self, ring: ColmiRing, *, pref_disable_polling: bool = False, **options: float
+        self, ring: ColmiRing, *, sync_interval: int = 15, pref_disable_polling: bool = False
     ) -> MockConfigEntry:
         """Return an entry of a ring as the flow makes it."""
         entry = MockConfigEntry(
@@ -88,15 +94,15 @@ class Air:
             unique_id=ring.address,
             title=ring.name,
             data={CONF_ADDRESS: ring.address, CONF_MODEL: f"colmi_{ring.model}"},
-            options=options,
+            options={CONF_SYNC_INTERVAL: sync_interval},
             pref_disable_polling=pref_disable_polling,
         )
         entry.add_to_hass(self.hass)
         return entry
 
-    async def add(self, ring: ColmiRing, **options: float) -> MockConfigEntry:
+    async def add(self, ring: ColmiRing, sync_interval: int = 15) -> MockConfigEntry:
         """Put a ring into the air and set its entry up; its first sync is done at the end."""
-        entry = self.entry(ring, **options)
+        entry = self.entry(ring, sync_interval=sync_interval)
         await self.heard(ring)
         assert await self.hass.config_entries.async_setup(entry.entry_id)
         await self.settle()
@@ -130,10 +136,8 @@ class Air:
         """Switch an entity on that is off by default."""
         entity_id = self.entity_id(ring, platform, key)
         assert entity_id
-        entry = er.async_get(self.hass).async_update_entity(entity_id, disabled_by=None)
-        assert entry.config_entry_id
-        await self.hass.config_entries.async_reload(entry.config_entry_id)
-        await self.settle()
+        er.async_get(self.hass).async_update_entity(entity_id, disabled_by=None)
+        await self.passes(seconds=RELOAD_AFTER_UPDATE_DELAY + 1)
 
     async def press(self, ring: ColmiRing, key: str) -> None:
         """Press a button."""

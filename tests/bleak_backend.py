@@ -156,7 +156,9 @@ def _services(link: Link) -> BleakGATTServiceCollection:
         known = BleakGATTService(service, service.handle, service.uuid)
         found.add_service(known)
         for item in service.characteristics:
-            properties = [p for bit, p in CHARACTERISTIC_PROPERTIES.items() if item.properties & bit]
+            properties = [
+                p for bit, p in CHARACTERISTIC_PROPERTIES.items() if item.properties & bit
+            ]
             found.add_characteristic(
                 BleakGATTCharacteristic(
                     item, item.handle, item.uuid, properties, lambda: link.mtu - 3, known

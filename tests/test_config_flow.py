@@ -1,20 +1,30 @@
 """Finding, adding and reconfiguring rings; their options."""
 
+from collections.abc import Iterator
 from typing import Any, override
 from unittest.mock import patch
 
-from homeassistant.config_entries import SOURCE_BLUETOOTH, SOURCE_IGNORE, SOURCE_USER
+from homeassistant.components import bluetooth
+from homeassistant.config_entries import (
+    SOURCE_BLUETOOTH,
+    SOURCE_IGNORE,
+    SOURCE_RECONFIGURE,
+    SOURCE_USER,
+    ConfigEntry,
+    ConfigFlowContext,
+)
 from homeassistant.const import CONF_ADDRESS, CONF_MODEL
 from homeassistant.data_entry_flow import FlowResultType
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smart_rings.const import CONF_SYNC_INTERVAL, DOMAIN
 from custom_components.smart_rings.rings.colmi import ColmiRing
+from custom_components.smart_rings.rings.models import RingInfo
 from ringsim.rings.base import Service
 from ringsim.rings.colmi import COLMI
 from ringsim.rings.colmi import ColmiRing as ColmiVirtual
-from tests.air import ADDRESS, OTHER, Air, virtual
+from tests.air import ADDRESS, ADVERTISING, OTHER, Air, virtual
 
 
 class OtherGadget(ColmiVirtual):
@@ -40,10 +50,8 @@ async def confirm(air: Air, flow_id: str, **chosen: Any) -> Any:
     return result
 
 
-async def start(air: Air, source: str = SOURCE_USER, **context: Any) -> Any:
-    return await air.hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": source, **context}
-    )
+async def start(air: Air) -> Any:
+    return await air.hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
 
 
 async def test_discovery(air: Air) -> None:
@@ -86,7 +94,7 @@ async def test_title_of_a_name_without_address(air: Air) -> None:
 
 async def test_a_look_alike_is_not_offered(air: Air) -> None:
     gadget = virtual()
-    gadget.name = "COLMI Rxx"
+    gadget.name = "R02_Lamp"
     await air.heard(gadget)
     assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await start(air)
@@ -190,9 +198,7 @@ async def test_another_gadget_under_the_name_of_a_ring(air: Air) -> None:
     assert not air.hass.config_entries.async_entries(DOMAIN)
 
 
-async def test_an_error_nobody_thought_of(
-    air: Air, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_error_nobody_thought_of(air: Air, caplog: pytest.LogCaptureFixture) -> None:
     await air.heard(virtual())
     flow_id = await discovered(air)
     with patch.object(ColmiRing, "info", side_effect=ValueError("surprise")):
@@ -231,10 +237,59 @@ async def test_reconfigure_refuses_another_ring(air: Air) -> None:
     assert entry.data[CONF_ADDRESS] != other.address
 
 
+@pytest.fixture
+def by_serial() -> Iterator[None]:
+    """Let rings be known by a serial number, as those are whose address changes."""
+
+    async def info(ring: ColmiRing) -> RingInfo:
+        ring.memory.info = RingInfo(serial="S0042")
+        return ring.memory.info
+
+    with patch.multiple(ColmiRing, identity_is_serial=True, info=info):
+        yield
+
+
+async def added_by_serial(air: Air) -> ConfigEntry:
+    await air.heard(virtual())
+    result = await confirm(air, await discovered(air))
+    entry = result["result"]
+    assert isinstance(entry, ConfigEntry)
+    assert entry.unique_id == "S0042"
+    return entry
+
+
+async def test_a_ring_that_comes_back_under_a_new_address(air: Air, by_serial: None) -> None:
+    entry = await added_by_serial(air)
+    air.radio.leave(ADDRESS)
+    await air.heard(virtual(address=OTHER))
+    result = await confirm(air, await discovered(air))
+    assert result["reason"] == "already_configured"
+    assert entry.data[CONF_ADDRESS] == OTHER
+    assert len(air.hass.config_entries.async_entries(DOMAIN)) == 1
+
+
+async def test_reconfigure_to_a_new_address(air: Air, by_serial: None) -> None:
+    entry = await added_by_serial(air)
+    air.radio.leave(ADDRESS)
+    await air.heard(virtual(address=OTHER))
+    context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=entry.entry_id)
+    result: Any = await air.hass.config_entries.flow.async_init(DOMAIN, context=context)
+    result = await confirm(air, result["flow_id"], address=OTHER)
+    assert result["reason"] == "reconfigure_successful"
+    assert entry.data[CONF_ADDRESS] == OTHER
+
+
+async def test_a_ring_known_by_its_serial_is_not_offered_again(air: Air, by_serial: None) -> None:
+    await added_by_serial(air)
+    bluetooth.async_rediscover_address(air.hass, ADDRESS)
+    await air.passes(seconds=ADVERTISING)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+
+
 async def test_options(air: Air) -> None:
     ring = virtual()
     entry = await air.add(ring)
-    result = await air.hass.config_entries.options.async_init(entry.entry_id)
+    result: Any = await air.hass.config_entries.options.async_init(entry.entry_id)
     (field,) = result["data_schema"].schema
     assert field.description == {"suggested_value": 15}
     result = await air.hass.config_entries.options.async_configure(

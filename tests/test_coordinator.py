@@ -1,6 +1,9 @@
 """When a ring is asked, and what is known of it in between."""
 
+import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 import logging
 from unittest.mock import patch
 
@@ -11,7 +14,8 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.smart_rings.archive import Archive
-from custom_components.smart_rings.rings.models import Metric
+from custom_components.smart_rings.const import DOMAIN
+from custom_components.smart_rings.rings.models import Metric, RingMemory
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import V1_NOTIFY, V2_NOTIFY, ColmiRing, frame
 from tests.air import OTHER, Air, virtual
@@ -61,7 +65,7 @@ async def test_it_is_asked_at_its_interval(air: Air) -> None:
     await air.add(ring)
     await air.passes(hours=2)
     contacts = air.contacts(ring)
-    gaps = [after - before for before, after in zip(contacts, contacts[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(contacts)]
     assert len(gaps) == 7
     assert all(gap >= 15 * 60 for gap in gaps)
 
@@ -140,7 +144,7 @@ async def test_a_ring_that_refuses_is_tried_ever_less_often(
     for contact in air.contacts(ring)[1:]:
         if contact - starts[-1] > 60:
             starts.append(contact)
-    pauses = [round((b - a) / 60) for a, b in zip(starts[1:], starts[2:], strict=False)]
+    pauses = [round((b - a) / 60) for a, b in pairwise(starts[1:])]
     assert pauses[:5] == [5, 10, 20, 40, 60]
     assert set(pauses[5:]) == {60}
     assert [line[:31] for line in about(caplog)] == ["No contact with R02_79B5: R02_7"]
@@ -182,6 +186,25 @@ async def test_what_goes_wrong_is_made_good_at_the_next_contact(air: Air, faults
     assert air.value(ring, "battery") == str(ring.battery)
 
 
+async def test_the_proxy_dies_in_the_middle_of_a_sync(air: Air) -> None:
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.heard(ring)
+    air.radio.profile = replace(air.radio.profile, packet=0.3)
+    assert await air.hass.config_entries.async_setup(entry.entry_id)
+    await asyncio.sleep(40)
+    air.proxy.stop()
+    await air.settle()
+    assert not air.radio.links
+    assert entry.runtime_data.error.reason == "not_answering"
+    part = await recorded(air, ring)
+    assert 0 < len(part) < len(truth(ring))
+
+    air.proxy.start(air.hass)
+    await air.passes(minutes=6)
+    assert await recorded(air, ring) == truth(ring)
+
+
 async def test_what_a_ring_refuses_is_not_asked_again(air: Air) -> None:
     ring = virtual()
     ring.faults.answer_other = {HEART_RATE_LOG: REFUSED}
@@ -196,23 +219,98 @@ async def test_what_a_ring_refuses_is_not_asked_again(air: Air) -> None:
     assert asked.count(bytes((HEART_RATE_LOG,))) == 0
 
 
-async def test_a_link_lost_after_each_notification(air: Air) -> None:
+async def test_a_link_lost_on_the_way(air: Air) -> None:
+    """Cut after every fifth notification of a first sync; batches come in more than that."""
     ring = virtual()
-    whole = truth(ring)
     entry = air.entry(ring, pref_disable_polling=True)
     await air.heard(ring)
     assert await air.hass.config_entries.async_setup(entry.entry_id)
     await air.press(ring, "sync")
+    whole = set(truth(ring))
     notified = [p for p in air.radio.log if not p.to_ring and p.uuid in (V1_NOTIFY, V2_NOTIFY)]
-    assert len(notified) > 150
-    for last in range(1, len(notified) + 1):
+    assert len(notified) > 300
+    for last in range(1, len(notified) - 5, 5):
         await air.archive.forget(ring.address)
-        await air.restart(entry)
+        entry.runtime_data.memory = RingMemory()
         ring.faults.drop_after = last
         with pytest.raises(HomeAssistantError):
             await air.press(ring, "sync")
-        assert set(await recorded(air, ring)) <= set(truth(ring))
         await air.heard()
         await air.press(ring, "sync")
-        assert set(whole) <= set(await recorded(air, ring)) <= set(truth(ring))
+        assert whole <= set(await recorded(air, ring))
         await air.heard()
+    assert set(await recorded(air, ring)) <= set(truth(ring))
+
+
+async def test_values_age(air: Air) -> None:
+    """A reading holds for two recording intervals (30 minutes each) and a sync interval."""
+    ring = virtual()
+    await air.add(ring)
+    latest, value = truth(ring)[-1]
+    air.radio.leave(ring.address)
+    await air.passes(seconds=(latest + timedelta(minutes=74) - dt_util.utcnow()).total_seconds())
+    assert air.value(ring, "heart_rate") == str(value)
+    await air.passes(minutes=3)
+    assert air.value(ring, "heart_rate") == STATE_UNKNOWN
+    assert air.state(ring, "heart_rate").attributes["measured_at"] == latest
+    assert air.value(ring, "charging", "binary_sensor") == STATE_UNKNOWN
+    assert air.value(ring, "battery") == str(ring.battery)
+    assert datetime.fromisoformat(air.value(ring, "last_measurement")) == latest
+    await air.passes(days=1)
+    assert air.value(ring, "battery") == STATE_UNKNOWN
+
+
+async def test_counters_hold_until_midnight(air: Air) -> None:
+    ring = virtual("r09")
+    entry = await air.add(ring)
+    coordinator = entry.runtime_data
+    steps = coordinator.sample(Metric.STEPS)
+    assert steps.value == ring.truth()["today"]["steps"] > 0
+    assert dt_util.as_local(steps.start) == dt_util.start_of_local_day()
+    await air.leave(ring)
+    midnight = dt_util.start_of_local_day() + timedelta(days=1)
+    await air.passes(seconds=(midnight - dt_util.utcnow()).total_seconds() - 60)
+    assert coordinator.sample(Metric.STEPS) == steps
+    await air.passes(minutes=2)
+    assert coordinator.sample(Metric.STEPS) is None
+
+
+async def test_the_device_page(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    registry = dr.async_get(air.hass)
+    (device,) = dr.async_entries_for_config_entry(registry, entry.entry_id)
+    assert device.name == "R02_79B5"
+    assert (device.manufacturer, device.model) == ("Colmi", "R02")
+    assert (device.sw_version, device.hw_version) == ("R02_3.00.17_240903", "R02_V3.0")
+    assert device.connections == {("bluetooth", ring.address)}
+
+
+async def test_two_rings_at_once(air: Air) -> None:
+    one, other = virtual(), virtual("r12", OTHER)
+    for ring in (one, other):
+        air.entry(ring)
+    await air.heard(one, other)
+    await air.hass.config_entries.async_setup(
+        air.hass.config_entries.async_entries(DOMAIN)[0].entry_id
+    )
+    await air.settle()
+    for ring in (one, other):
+        assert await recorded(air, ring) == truth(ring)
+        assert air.value(ring, "battery") == str(ring.battery)
+
+
+async def test_an_error_of_the_archive(air: Air, caplog: pytest.LogCaptureFixture) -> None:
+    ring = virtual()
+    await air.add(ring)
+    caplog.clear()
+    await air.passes(minutes=5)
+    with (
+        patch.object(Archive, "remember", side_effect=OSError("disk full")),
+        pytest.raises(OSError, match="disk full"),
+    ):
+        await air.press(ring, "sync")
+    assert "disk full" in caplog.text
+    assert not air.radio.links
+    await air.passes(minutes=20)
+    assert await recorded(air, ring) == truth(ring)

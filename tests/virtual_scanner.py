@@ -22,7 +22,12 @@ class VirtualScanner(BaseHaRemoteScanner):
     """A proxy in its usual mode: it hears scan responses only when asked for an active scan."""
 
     def __init__(
-        self, radio: Radio, source: str = "AA:00:00:00:00:01", slots: int = 3
+        self,
+        radio: Radio,
+        source: str = "AA:00:00:00:00:01",
+        *,
+        slots: int = 3,
+        connectable: bool = True,
     ) -> None:
         super().__init__(
             source,
@@ -34,7 +39,7 @@ class VirtualScanner(BaseHaRemoteScanner):
                 source=source,
                 can_connect=lambda: self._free > 0,
             ),
-            connectable=True,
+            connectable=connectable,
             requested_mode=BluetoothScanningMode.AUTO,
             current_mode=BluetoothScanningMode.PASSIVE,
         )

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from queue import Queue
+from typing import Any, override
 from unittest.mock import patch
 
 
@@ -48,3 +49,34 @@ def virtual_time(
         patch.object(loop, "run_in_executor", run_in_executor),
     ):
         yield
+
+
+@contextmanager
+def waiting_for(loop: asyncio.AbstractEventLoop, busy: Callable[[], object]) -> Iterator[None]:
+    """Within `virtual_time`, let no time pass while something else than the loop is at work."""
+    selector = loop._selector  # type: ignore[attr-defined]
+    virtual_select, real_select = selector.select, type(selector).select
+
+    def select(timeout: float | None = None) -> list[Any]:
+        if not busy() or (timeout is not None and timeout <= 0):
+            return list(virtual_select(timeout))
+        # What is at work need not tell the loop when it is done.
+        return list(real_select(selector, 0.0005))
+
+    with patch.object(selector, "select", select):
+        yield
+
+
+class Followed[ItemT](Queue[ItemT]):
+    """A queue that counts an item as `unfinished` until its one reader comes for the next."""
+
+    _taken = False
+
+    @override
+    def get(self, block: bool = True, timeout: float | None = None) -> ItemT:
+        if self._taken:
+            self._taken = False
+            self.task_done()
+        item = super().get(block, timeout)
+        self._taken = True
+        return item

@@ -48,6 +48,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             start INTEGER NOT NULL, end INTEGER NOT NULL, data ANY NOT NULL,
             PRIMARY KEY (series, start)
         ) STRICT""",
+        """CREATE TABLE deleted (
+            ring INTEGER NOT NULL REFERENCES ring ON DELETE CASCADE,
+            start INTEGER NOT NULL, end INTEGER NOT NULL
+        ) STRICT""",
     ),
 )
 
@@ -209,8 +213,15 @@ class Archive:
     async def delete(
         self, ring: str, start: datetime | None = None, end: datetime | None = None
     ) -> None:
-        """Delete the records that begin in [start, end); the cursor stays, or they came again."""
-        await self._write(_delete, ring, *_range(start, end))
+        """Delete the records that begin in [start, end), and take none of them again.
+
+        Rings tell what they still hold more than once; what they record from now on is kept.
+        """
+        await self._write(_delete, ring, *_range(start, end), _ms(datetime.now(UTC)))
+
+    async def readmit(self, ring: str) -> None:
+        """Take records again that were deleted, when the ring still tells them."""
+        await self._write(_readmit, ring)
 
     async def forget(self, ring: str) -> None:
         """Delete all there is of a ring, cursor and memory included."""
@@ -379,7 +390,7 @@ def _commit(
     ring_id = _ring_id(db, ring)
     samples: dict[Metric, list[Sample]] = {}
     sleeps: dict[str, list[Sleep]] = {}
-    for record in records:
+    for record in _admitted(db, ring_id, records):
         match record:
             case Sample(metric=metric):
                 samples.setdefault(metric, []).append(record)
@@ -398,6 +409,14 @@ def _commit(
     if cursor is not None:
         db.execute("UPDATE ring SET cursor = ? WHERE id = ?", (json.dumps(dict(cursor)), ring_id))
     return Changes(touched, changed)
+
+
+def _admitted(db: sqlite3.Connection, ring_id: int, records: Iterable[Record]) -> Iterator[Record]:
+    deleted = db.execute("SELECT start, end FROM deleted WHERE ring = ?", (ring_id,)).fetchall()
+    for record in records:
+        at = _ms(record.start)
+        if not any(start <= at < end for start, end in deleted):
+            yield record
 
 
 def _put_samples(
@@ -533,7 +552,8 @@ def _sleeps(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[Sle
     return sorted(found, key=lambda sleep: sleep.start)
 
 
-def _delete(db: sqlite3.Connection, ring: str, start: int, end: int) -> None:
+def _delete(db: sqlite3.Connection, ring: str, start: int, end: int, now: int) -> None:
+    db.execute("INSERT INTO deleted VALUES (?, ?, ?)", (_ring_id(db, ring), start, min(end, now)))
     series = db.execute(
         "SELECT series.id FROM series JOIN ring ON ring.id = ring WHERE key = ?", (ring,)
     ).fetchall()
@@ -547,6 +567,10 @@ def _delete(db: sqlite3.Connection, ring: str, start: int, end: int) -> None:
         )
         if gone:
             _mark_rebuild(db, number)
+
+
+def _readmit(db: sqlite3.Connection, ring: str) -> None:
+    db.execute("DELETE FROM deleted WHERE ring = ?", (_ring_id(db, ring),))
 
 
 def _forget(db: sqlite3.Connection, ring: str) -> None:

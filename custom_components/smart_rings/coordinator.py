@@ -34,7 +34,6 @@ from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
     Metric,
-    RingInfo,
     RingMemory,
     RingState,
     Sample,
@@ -177,7 +176,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             raise error
 
     async def async_reread(self) -> None:
-        """Ask the ring for all it holds, also what was read before. Raises `ContactError`."""
+        """Ask the ring for all it holds, read or deleted before. Raises `ContactError`."""
+        await self.archive.readmit(self.key)
         self._reread = True
         try:
             await self.async_sync()
@@ -283,8 +283,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def _read(self, ring: Ring) -> None:
         """Do what a contact is for; the clock is set after what was written by it is read."""
-        if self.memory.info == RingInfo():
-            await ring.info()
+        await ring.info()
         state = await ring.state()
         self.data = replace(state, latest=_newest(self.data.latest, state.latest))
         self.said_at = dt_util.utcnow()

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 import shutil
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Locator, Page, async_playwright
 
 from demo.home_assistant import PASSWORD, USER, HomeAssistant
 
@@ -34,7 +34,7 @@ async def logged_in(home: HomeAssistant, chromium: str, time_zone: str) -> Async
         browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         context = await browser.new_context(
             base_url=home.url,
-            viewport={"width": 1280, "height": 900},
+            viewport={"width": 1280, "height": 1200},
             locale="en-GB",
             timezone_id=time_zone,
         )
@@ -47,3 +47,31 @@ async def logged_in(home: HomeAssistant, chromium: str, time_zone: str) -> Async
         await page.locator("ha-sidebar").wait_for()
         yield page
         await browser.close()
+
+
+async def add_discovered(page: Page, name: str) -> None:
+    """Add a discovered device on the integrations' page and finish the dialogue."""
+    await page.goto("/config/integrations/dashboard")
+    card = page.locator("ha-config-flow-card", has_text=name)
+    await card.get_by_role("button", name="Add").click()
+    dialog = page.locator("dialog-data-entry-flow")
+    await dialog.get_by_role("button", name="Submit").click()
+    await dialog.get_by_role("button", name="finish").click()
+
+
+async def open_device(page: Page, device_id: str) -> None:
+    """Open a device's page and wait for its entities."""
+    await page.goto(f"/config/devices/device/{device_id}")
+    await page.locator("hui-generic-entity-row").first.wait_for()
+
+
+def row(page: Page, name: str) -> Locator:
+    """Return an entity's row on a device page."""
+    label = page.get_by_text(name, exact=True)
+    return page.locator("ha-device-entities-card hui-generic-entity-row").filter(has=label)
+
+
+async def shown(page: Page, name: str) -> str:
+    """Return what an entity's row says beside its name."""
+    # The name is in a shadow tree, the state is not.
+    return await row(page, name).inner_text()

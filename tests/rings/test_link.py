@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 
 import pytest
 
@@ -13,7 +14,7 @@ from custom_components.smart_rings.rings.errors import (
     RingRefused,
     RingTimeout,
 )
-from custom_components.smart_rings.rings.link import Channel, Link
+from custom_components.smart_rings.rings.link import STREAM_SIZE, Channel, Link
 from tests.rings.fake_client import FakeClient
 from tests.virtual_time import virtual_time
 
@@ -186,3 +187,20 @@ async def test_ring_of_another_kind_is_refused() -> None:
         with pytest.raises(RingNotSupported):
             await link.open(channel)
     assert not client.is_connected
+
+
+async def test_a_stream_that_nobody_takes_keeps_its_newest_frames(talk: Talk) -> None:
+    numbered = [frames.encode(Command.MEASURE, number) for number in range(STREAM_SIZE + 10)]
+    async with aclosing(talk.channel.listen(frozenset({Command.MEASURE}), 1)) as heard:
+        first = asyncio.create_task(anext(heard))
+        await asyncio.sleep(0.1)
+        for frame in numbered:
+            talk.client.notify(frame)
+        talk.client.notify(BATTERY)
+        taken = [await first, *[await anext(heard) for _ in range(STREAM_SIZE - 1)]]
+        assert taken == numbered[-STREAM_SIZE:]
+        with pytest.raises(RingTimeout):
+            await anext(heard)
+    assert talk.unsolicited == [BATTERY]
+    talk.client.notify(numbered[0])
+    assert talk.unsolicited == [BATTERY, numbered[0]], "who has closed it no longer listens"

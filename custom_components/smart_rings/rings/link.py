@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -13,6 +13,8 @@ from bleak.exc import BleakError
 from .errors import RingDisconnected, RingError, RingNotSupported, RingTimeout
 
 DISCONNECT_TIMEOUT = 10.0
+# A stream is taken frame by frame; whoever is that far behind misses some.
+STREAM_SIZE = 64
 
 type Decoder[T] = Generator[str | None, bytes, T]
 """Is sent frame after frame and returns the decoded reply.
@@ -137,7 +139,8 @@ class Link:
 class Channel:
     """A pair of characteristics that carries requests one way and frames the other.
 
-    `key` tells what a frame answers; a frame that answers no pending request goes to `unsolicited`.
+    `key` tells what a frame answers; a frame that answers no pending request goes to whoever
+    listens for it, else to `unsolicited`.
     `may_send` is the family's allow-list: nothing else leaves.
     """
 
@@ -150,6 +153,7 @@ class Channel:
     unsolicited: Callable[[bytes], None]
     response: bool = False
     _pending: _Pending[Any] | None = field(default=None, init=False)
+    _streams: list[_Stream] = field(default_factory=list, init=False)
 
     async def request[T](self, request: Request[T]) -> T:
         """Write a request and return its decoded reply.
@@ -167,6 +171,26 @@ class Channel:
         """Write a request that has no reply."""
         async with self.link.lock:
             await self._write(data)
+
+    async def listen(self, keys: frozenset[int], idle: float) -> AsyncGenerator[bytes]:
+        """Yield the frames of these keys that answer no request.
+
+        Raises `RingTimeout` after `idle` seconds of silence, `RingDisconnected` when the link is
+        lost. Close it (`aclosing`), or it listens on.
+        """
+        stream = _Stream(keys)
+        self._streams.append(stream)
+        try:
+            while True:
+                async with asyncio.timeout(idle):
+                    frame = await stream.frames.get()
+                yield frame
+        except TimeoutError as err:
+            raise RingTimeout("The ring fell silent") from err
+        except asyncio.QueueShutDown as err:
+            raise RingDisconnected("The link was lost") from err
+        finally:
+            self._streams.remove(stream)
 
     async def _write(self, data: bytes) -> None:
         if not self.may_send(data):
@@ -195,13 +219,31 @@ class Channel:
             if pending and not pending.result.done() and self.key(frame) in pending.request.answers:
                 if reason := pending.feed(frame):
                     self.framer.dropped[reason] += 1
+            elif stream := next((s for s in self._streams if self.key(frame) in s.keys), None):
+                stream.put(frame)
             else:
                 self.unsolicited(frame)
 
     def fail(self, error: RingError) -> None:
-        """End the pending request."""
+        """End the pending request and all streams."""
+        for stream in self._streams:
+            stream.frames.shutdown(immediate=True)
         if self._pending and not self._pending.result.done():
             self._pending.result.set_exception(error)
+
+
+class _Stream:
+    """Frames somebody listens for."""
+
+    def __init__(self, keys: frozenset[int]) -> None:
+        self.keys = keys
+        self.frames: asyncio.Queue[bytes] = asyncio.Queue(STREAM_SIZE)
+
+    def put(self, frame: bytes) -> None:
+        """Take a frame; the oldest gives way."""
+        if self.frames.full():
+            self.frames.get_nowait()
+        self.frames.put_nowait(frame)
 
 
 class _Pending[T]:

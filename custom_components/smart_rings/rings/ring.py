@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -38,6 +38,10 @@ class Ring(ABC):
     models: ClassVar[tuple[Model, ...]]
     settings: ClassVar[tuple[Setting, ...]] = ()
     identity_is_serial: ClassVar[bool] = False
+    live_metrics: ClassVar[frozenset[Metric]] = frozenset()
+    """What `live` measures."""
+    keeps: ClassVar[timedelta | None] = None
+    """How long a ring holds what it recorded before it overwrites it."""
 
     def __init__(self, link: Link, memory: RingMemory, clock: Clock) -> None:
         """Take an open link, what is known of this unit, and its clock."""
@@ -81,6 +85,14 @@ class Ring(ABC):
     async def measure(self, metric: Metric) -> Sample:
         """Measure once, now. Raises `RingRefused` with the code `not_worn` or `charging`."""
         raise RingNotSupported(f"measure {metric}")
+
+    def live(self) -> AsyncGenerator[RingState]:
+        """Say about once a second what the ring measures; `latest` is fresh or empty.
+
+        To be closed (`aclosing`): then the ring stops measuring. Raises `RingRefused` with the code
+        `charging`, and `RingTimeout` when the ring falls silent.
+        """
+        raise RingNotSupported("live")
 
     async def read_settings(self) -> Mapping[str, Value]:
         """Read all settings this unit has, by their key."""

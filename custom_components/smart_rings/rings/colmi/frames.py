@@ -58,6 +58,7 @@ class Reading(IntEnum):
     SPO2 = 0x03
     STRESS = 0x08
     HRV = 0x0A
+    LIVE_HEART_RATE = 0x06
 
 
 class Push(IntEnum):
@@ -564,6 +565,18 @@ def measured(measurement: Measurement) -> Callable[[], Decoder[tuple[int, ...]]]
     return decode
 
 
+def started(reading: Reading) -> Callable[[], Decoder[bool]]:
+    """Decode that a measurement began: its first frame, whatever it says."""
+
+    def decode() -> Decoder[bool]:
+        reason = None
+        while parse_reading(_accepted((yield reason)))[0] != reading:
+            reason = "stray"
+        return True
+
+    return decode
+
+
 # --- V2 decoders
 
 
@@ -836,6 +849,16 @@ def measure(measurement: Measurement) -> Request[tuple[int, ...]]:
         # A ring that searches for a signal, or has said all ten values, is silent for a while.
         idle=measurement.seconds,
         total=measurement.seconds,
+        repeat=False,
+    )
+
+
+def stream(reading: Reading) -> Request[bool]:
+    """Start a measurement that goes on until it is stopped; its values are to be listened for."""
+    return Request(
+        encode(Command.MEASURE, reading, 1),
+        frozenset({Command.MEASURE}),
+        started(reading),
         repeat=False,
     )
 

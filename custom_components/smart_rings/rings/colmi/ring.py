@@ -1,14 +1,22 @@
 """Colmi R02 family: the conversation. Sections refer to docs/protocols/colmi.md."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from statistics import mean, median
 from typing import override
 
-from ..errors import RingError, RingNotSupported, RingRefused
+from ..errors import RingError, RingNotSupported, RingRefused, RingTimeout
 from ..link import Channel, Request
 from ..models import (
     Batch,
@@ -43,6 +51,11 @@ HARDWARE = "00002a27-0000-1000-8000-00805f9b34fb"
 # Every client that talks at once loses the first answer now and then (§2).
 SETTLE = 0.5
 DAYS_KEPT = 7
+# While it measures, a ring says something at least once a second, if it only is that it has none.
+LIVE_SILENCE = 10
+LIVE_FRAMES = frozenset({Command.MEASURE})
+# The first value takes up to half a minute (§7.1).
+LIVE_PATIENCE = 60
 # Ring time is naive; slots of a day are counted from any midnight.
 EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001
 
@@ -84,6 +97,7 @@ ALWAYS = frozenset(
         Capability.DISTANCE,
         Capability.ENERGY,
         Capability.MEASURE_HEART_RATE,
+        Capability.LIVE,
         Capability.SET_TIME,
         Capability.RESTART,
         Capability.FIND,
@@ -120,6 +134,8 @@ class ColmiRing(Ring):
     """A ring of the QRing protocol: 16-byte commands (V1), and big data (V2) where it has it."""
 
     models = MODELS
+    live_metrics = frozenset({Metric.HEART_RATE})
+    keeps = timedelta(days=DAYS_KEPT)
     settings = (
         Setting("heart_rate_logging", SettingKind.SWITCH),
         Setting("heart_rate_interval", SettingKind.NUMBER, 5, 60, 5, unit="min"),
@@ -230,8 +246,7 @@ class ColmiRing(Ring):
     async def measure(self, metric: Metric) -> Sample:
         if (measurement := MEASUREMENTS.get(metric)) is None:
             raise RingNotSupported(f"measure {metric}")
-        if (await self._v1.request(frames.battery())).charging:
-            raise RingRefused("The ring is charging", "charging")
+        await self._refuse_on_charger()
         try:
             values = await self._v1.request(frames.measure(measurement))
         finally:
@@ -242,6 +257,61 @@ class ColmiRing(Ring):
         value = mean(values) if metric is Metric.STRESS else median(values)
         # The ring keeps what it measured under the minute: there it is the same record (§9.5).
         return Sample(metric, self.clock.now().replace(second=0, microsecond=0), round(value))
+
+    @override
+    async def live(self) -> AsyncGenerator[RingState]:
+        while True:
+            await self._refuse_on_charger()
+            async with (
+                self._streaming() as reading,
+                aclosing(self._v1.listen(LIVE_FRAMES, LIVE_SILENCE)) as heard,
+            ):
+                # Some rings say ten values and no more, some one: they have to be started again.
+                with suppress(RingTimeout):
+                    async for state in self._live_states(reading, heard):
+                        yield state
+
+    @asynccontextmanager
+    async def _streaming(self) -> AsyncGenerator[Reading]:
+        """Let the ring measure its heart rate on and on, in a form its firmware knows (§7.2)."""
+        reading = Reading.LIVE_HEART_RATE
+        try:
+            if not await self.attempt(self._v1, frames.stream(reading), "live"):
+                reading = Reading.HEART_RATE
+                await self._v1.request(frames.stream(reading))
+            yield reading
+        finally:
+            # A ring that was not told to stop measures on and drains its battery (§7.1).
+            with suppress(RingError):
+                await self._v1.send(frames.stop(reading))
+
+    async def _live_states(
+        self, reading: Reading, heard: AsyncIterator[bytes]
+    ) -> AsyncIterator[RingState]:
+        """Turn what is heard into states, until there has been no value for long."""
+        loop = asyncio.get_running_loop()
+        found = asked = loop.time()
+        async for frame in heard:
+            if (now := loop.time()) - asked > LIVE_PATIENCE:
+                asked = now
+                self._battery = await self._v1.request(frames.battery())
+            kind, error, value = frames.parse_reading(frame)
+            latest: dict[Metric, Sample] = {}
+            if kind == reading and not error and plausible(Metric.HEART_RATE, value):
+                found = now
+                latest[Metric.HEART_RATE] = Sample(Metric.HEART_RATE, self.clock.now(), value)
+            elif now - found > LIVE_PATIENCE:
+                return
+            if self._battery:
+                yield RingState(
+                    self._battery.battery_percent, self._battery.charging, latest=latest
+                )
+
+    async def _refuse_on_charger(self) -> None:
+        """Refuse what a ring can't do while it is charged."""
+        self._battery = await self._v1.request(frames.battery())
+        if self._battery.charging:
+            raise RingRefused("The ring is charging", "charging")
 
     @override
     async def read_settings(self) -> Mapping[str, Value]:

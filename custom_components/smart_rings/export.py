@@ -1,0 +1,104 @@
+"""What a ring recorded, as tables a spreadsheet opens and nothing is lost in.
+
+A cell is a number, a time or a word of ours, never a text from outside: no spreadsheet can take
+it for a formula.
+"""
+
+from collections.abc import Iterable, Sequence
+import csv
+from datetime import UTC, datetime, timedelta, tzinfo
+import io
+from pathlib import Path
+from typing import NamedTuple
+import zipfile
+
+from homeassistant.util.file import write_utf8_file_atomic
+
+from .rings.models import METRICS, Metric, Sample, Sleep
+from .sleep import kind
+
+
+class Table(NamedTuple):
+    """A file to be: its name without suffix, what its columns hold, and its rows."""
+
+    name: str
+    header: Sequence[str]
+    rows: Iterable[Sequence[str]]
+
+
+def samples_table(metric: Metric, samples: Iterable[Sample], zone: tzinfo) -> Table:
+    """Return the samples of a metric, each with its start and how long it lasted."""
+    unit = METRICS[metric].unit
+    label = metric.replace("_", " ").capitalize()
+    return Table(
+        metric,
+        [*_times("Start", zone), "Duration (s)", f"{label} ({unit})" if unit else label],
+        (
+            [*_cells(s.start, zone), repr(s.duration.total_seconds()), repr(s.value)]
+            for s in samples
+        ),
+    )
+
+
+def sleep_table(sleeps: Iterable[Sleep], zone: tzinfo) -> Table:
+    """Return the stages of nights and naps; one whose stages aren't known is a row without."""
+    return Table(
+        "sleep",
+        [
+            "Kind",
+            *_times("Sleep start", zone),
+            *_times("Sleep end", zone),
+            "Stage",
+            *_times("Stage start", zone),
+            *_times("Stage end", zone),
+            "Stage length (min)",
+        ],
+        (row for sleep in sleeps for row in _sleep_rows(sleep, zone)),
+    )
+
+
+def _sleep_rows(sleep: Sleep, zone: tzinfo) -> Iterable[Sequence[str]]:
+    whole = [kind(sleep), *_cells(sleep.start, zone), *_cells(sleep.end, zone)]
+    if not sleep.stages:
+        yield [*whole, *[""] * 6]
+    for phase in sleep.stages:
+        length = (phase.end - phase.start) / timedelta(minutes=1)
+        times = [*_cells(phase.start, zone), *_cells(phase.end, zone)]
+        yield [*whole, phase.stage, *times, repr(length)]
+
+
+def _times(what: str, zone: tzinfo) -> tuple[str, str]:
+    return f"{what} ({zone})", f"{what} (UTC)"
+
+
+def _cells(when: datetime, zone: tzinfo) -> tuple[str, str]:
+    """Return a time in both zones, in the form spreadsheets take for a time, to the millisecond."""
+    local, utc = (
+        when.astimezone(to).replace(tzinfo=None).isoformat(" ", "milliseconds")
+        for to in (zone, UTC)
+    )
+    return local, utc
+
+
+def _csv(table: Table) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([table.header, *table.rows])
+    # Without this mark Excel takes it for the code page of the computer.
+    return text.getvalue().encode("utf-8-sig")
+
+
+def write(tables: Iterable[Table], folder: Path, prefix: str, *, zipped: bool) -> list[Path]:
+    """Write a file per table, or all into one; each is replaced whole. Raises `OSError`.
+
+    `prefix` has to be a name without path. Blocks.
+    """
+    files = {f"{prefix}_{table.name}.csv": _csv(table) for table in tables}
+    if zipped:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        files = {f"{prefix}.zip": packed.getvalue()}
+    for name, content in files.items():
+        write_utf8_file_atomic(str(folder / name), content, mode="wb")
+    return [folder / name for name in files]

@@ -1,0 +1,50 @@
+"""Diagnostics help, and tell nothing of the wearer."""
+
+import json
+
+from homeassistant.helpers.json import JSONEncoder
+
+from custom_components.smart_rings.diagnostics import async_get_config_entry_diagnostics
+from ringsim.rings.base import Faults
+from tests.air import Air, virtual
+
+
+async def test_diagnostics(air: Air) -> None:
+    ring = virtual()
+    ring.faults.corrupt = frozenset({20})
+    entry = await air.add(ring)
+    ring.faults = Faults(refuse_connections=-1)
+    await air.passes(minutes=20)
+    told = await async_get_config_entry_diagnostics(air.hass, entry)
+
+    assert told["model"] == "colmi_r02"
+    assert told["firmware"] == "R02_3.00.17_240903"
+    assert told["reason"] == "connected_elsewhere"
+    assert told["failures"] == 1
+    assert told["dropped"]["checksum"] == 1
+    assert told["cursor"]["heart_rate"]
+    assert told["in_range"] is True
+    assert told["advertisement"] == {
+        "has_name": True,
+        "service_uuids": [],
+        "service_data": {},
+        "manufacturer_data": {},
+        "connectable": True,
+    }
+
+    text = json.dumps(told, cls=JSONEncoder)
+    for private in (ring.address, ring.address[-5:], "79B5", ring.name):
+        assert private not in text
+    assert "latest" not in text
+    assert str(ring.battery) not in {str(value) for value in told.values()}
+
+
+async def test_diagnostics_of_a_ring_that_is_long_gone(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    air.radio.leave(ring.address)
+    await air.passes(hours=1)
+    told = await async_get_config_entry_diagnostics(air.hass, entry)
+    assert told["in_range"] is False
+    assert told["advertisement"] is None
+    assert told["rssi"] is None

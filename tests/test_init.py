@@ -1,0 +1,125 @@
+"""Setting up, unloading, starting again."""
+
+import asyncio
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+import sqlite3
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import STATE_OFF, STATE_UNAVAILABLE
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
+
+from custom_components.smart_rings.const import DOMAIN
+from tests.air import Air, virtual
+
+
+async def test_a_ring_never_seen_is_waited_for(air: Air) -> None:
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.hass.config_entries.async_setup(entry.entry_id)
+    assert str(entry.state) == "ConfigEntryState.SETUP_RETRY"
+    assert str(entry.reason).startswith("R02_79B5 is out of range.")
+
+    await air.heard(ring)
+    assert entry.state is ConfigEntryState.LOADED
+    assert air.value(ring, "battery") == str(ring.battery)
+
+
+async def test_last_values_return_without_the_ring(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    keys = ("battery", "heart_rate", "last_sync", "last_measurement")
+    before = {key: air.state(ring, key) for key in keys}
+    await air.leave(ring)
+    sent = len(air.sent(ring))
+
+    await air.restart(entry)
+    assert len(air.sent(ring)) == sent
+    for key in keys:
+        after = air.state(ring, key)
+        assert after.state == before[key].state
+        assert after.attributes == before[key].attributes
+    assert air.value(ring, "in_range", "binary_sensor") == STATE_OFF
+    measured = air.state(ring, "heart_rate").attributes["measured_at"]
+    assert measured == datetime.fromisoformat(air.value(ring, "last_measurement"))
+
+
+async def test_a_start_long_after_the_ring_has_left(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    await air.leave(ring)
+    await air.passes(hours=1)
+    await air.restart(entry)
+    assert air.value(ring, "in_range", "binary_sensor") == STATE_OFF
+    assert air.value(ring, "battery") == str(ring.battery)
+
+
+async def test_a_ring_is_asked_again_soon_after_a_start_but_not_at_once(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring, sync_interval=240)
+    await air.restart(entry)
+    assert len(air.contacts(ring)) == 1
+    await air.passes(minutes=6)
+    assert len(air.contacts(ring)) == 2
+
+
+async def test_unload_in_the_middle_of_a_sync(air: Air) -> None:
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.heard(ring)
+    ring.faults.ignore = frozenset({0x03})
+    assert await air.hass.config_entries.async_setup(entry.entry_id)
+    await asyncio.sleep(2)
+    assert air.radio.links
+    assert await air.hass.config_entries.async_unload(entry.entry_id)
+    assert entry.state is ConfigEntryState.NOT_LOADED
+    assert not air.radio.links
+    sent = len(air.sent(ring))
+    await air.passes(hours=1)
+    assert len(air.sent(ring)) == sent
+    states = [state for state in air.hass.states.async_all() if "r02" in state.entity_id]
+    assert {state.state for state in states} == {STATE_UNAVAILABLE}
+
+
+async def test_removing_an_entry_keeps_what_was_recorded(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    content = await air.archive.content_hash(ring.address)
+    await air.hass.config_entries.async_remove(entry.entry_id)
+    await air.settle()
+    assert await air.archive.content_hash(ring.address) == content
+
+
+async def test_a_damaged_archive(air: Air, hass_config_dir: str) -> None:
+    file = Path(hass_config_dir, ".storage", f"{DOMAIN}.db")
+    await air.hass.async_add_executor_job(file.write_bytes, b"no database" * 1000)
+    ring = virtual()
+    await air.add(ring)
+    assert air.value(ring, "battery") == str(ring.battery)
+    issue = ir.async_get(air.hass).async_get_issue(DOMAIN, "archive_damaged")
+    assert issue
+    assert issue.translation_placeholders
+    kept = file.with_name(issue.translation_placeholders["file"])
+    assert kept.exists()
+
+
+def _make_newer(file: str) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version = 999")
+        db.execute("CREATE TABLE treasure (value)")
+
+
+async def test_an_archive_of_a_newer_version_is_left_alone(air: Air, hass_config_dir: str) -> None:
+    file = str(Path(hass_config_dir, ".storage", f"{DOMAIN}.db"))
+    _make_newer(file)
+    assert not await async_setup_component(air.hass, DOMAIN, {})
+    assert ir.async_get(air.hass).async_get_issue(DOMAIN, "archive_too_new")
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("treasure",)]
+
+
+async def test_without_entries_nothing_happens(air: Air) -> None:
+    assert await async_setup_component(air.hass, DOMAIN, {})
+    assert not air.hass.config_entries.async_entries(DOMAIN)

@@ -1,0 +1,138 @@
+"""What is shown of a ring is what the ring holds."""
+
+from datetime import datetime, timedelta
+
+from homeassistant.const import STATE_UNKNOWN
+from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.smart_rings.const import DOMAIN
+from custom_components.smart_rings.rings.models import Metric
+from tests.air import Air, virtual
+
+COUNTERS = {"steps", "distance", "energy"}
+READINGS = {
+    "r02": {"heart_rate", "spo2", "stress"},
+    "r09": {"heart_rate", "spo2", "stress", "hrv", "temperature"},
+    "r10": {"heart_rate", "spo2", "stress", "hrv"},
+    "r12": {"heart_rate", "spo2", "stress", "hrv"},
+}
+
+
+def keys(air: Air, address: str, platform: str) -> set[str]:
+    """Return which entities of a platform a ring has, enabled or not."""
+    return {
+        entry.unique_id.removeprefix(f"{address}_")
+        for entry in er.async_get(air.hass).entities.values()
+        if entry.platform == DOMAIN and entry.domain == platform
+    }
+
+
+@pytest.mark.parametrize("model", READINGS)
+async def test_values(air: Air, model: str) -> None:
+    ring = virtual(model)
+    await air.add(ring)
+    truth = ring.truth()
+    assert keys(air, ring.address, "sensor") & set(Metric) == READINGS[model] | COUNTERS
+    assert air.value(ring, "battery") == str(truth["battery"])
+    assert air.value(ring, "heart_rate") == str(truth["heart_rate"]["value"])
+    for metric in READINGS[model]:
+        shown, true = air.state(ring, metric), truth["latest"][metric]
+        assert float(shown.state) == true["value"]
+        assert shown.attributes["measured_at"] == datetime.fromisoformat(true["at"])
+    last = max(truth["latest"][metric]["at"] for metric in READINGS[model])
+    assert air.value(ring, "last_measurement") == last
+    synced = datetime.fromisoformat(air.value(ring, "last_sync"))
+    assert (dt_util.utcnow() - synced).total_seconds() < 5
+
+
+@pytest.mark.parametrize("model", ["r09", "r10", "r12"])
+async def test_counters(air: Air, model: str) -> None:
+    ring = virtual(model)
+    await air.add(ring)
+    for metric in COUNTERS - {"steps"}:
+        await air.enable(ring, "sensor", metric)
+    for metric in COUNTERS:
+        assert float(air.value(ring, metric)) == pytest.approx(ring.truth()["today"][metric])
+        assert "state_class" not in air.state(ring, metric).attributes
+    await air.leave(ring)
+    midnight = dt_util.start_of_local_day() + timedelta(days=1)
+    await air.passes(seconds=(midnight - dt_util.utcnow()).total_seconds() - 60)
+    assert air.value(ring, "steps") != STATE_UNKNOWN
+    await air.passes(minutes=2)
+    assert air.value(ring, "steps") == STATE_UNKNOWN
+
+
+async def test_attributes(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    heart_rate = air.state(ring, "heart_rate").attributes
+    assert heart_rate["state_class"] == "measurement"
+    assert heart_rate["unit_of_measurement"] == "bpm"
+    assert heart_rate["friendly_name"] == "R02_79B5 Heart rate"
+    battery = air.state(ring, "battery").attributes
+    assert "state_class" not in battery, "a value of yesterday would go into the statistics"
+    assert battery["device_class"] == "battery"
+    assert (dt_util.utcnow() - battery["measured_at"]).total_seconds() < 60
+
+
+async def test_changed_readings_show(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    ring.battery = 12
+    ring.clear()
+    ring.put("heart_rate", ring.clock.read().replace(minute=30, second=0, microsecond=0), 123)
+    await air.passes(minutes=46)
+    assert air.value(ring, "battery") == "12"
+    assert air.value(ring, "heart_rate") == "123"
+
+
+async def test_entities_appear_with_the_first_contact(air: Air) -> None:
+    ring = virtual()
+    ring.faults.refuse_connections = -1
+    await air.add(ring)
+    assert not {"battery", "heart_rate"} & keys(air, ring.address, "sensor")
+    assert air.value(ring, "last_sync") == STATE_UNKNOWN
+    assert keys(air, ring.address, "button") == {"sync"}
+    assert keys(air, ring.address, "binary_sensor") == {"in_range"}
+
+    ring.faults.refuse_connections = 0
+    await air.passes(minutes=6)
+    assert air.value(ring, "battery") == str(ring.battery)
+    assert {"battery", "heart_rate"} <= keys(air, ring.address, "sensor")
+    assert {"find", "set_time", "restart"} <= keys(air, ring.address, "button")
+    assert "charging" in keys(air, ring.address, "binary_sensor")
+
+
+async def test_no_reading_is_no_value(air: Air) -> None:
+    ring = virtual()
+    ring.clear()
+    await air.add(ring)
+    assert air.value(ring, "heart_rate") == STATE_UNKNOWN
+    assert air.value(ring, "last_measurement") == STATE_UNKNOWN
+    assert air.value(ring, "battery") == str(ring.battery)
+
+
+async def test_signal_strength(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    entity_id = air.entity_id(ring, "sensor", "rssi")
+    assert entity_id
+    assert air.hass.states.get(entity_id) is None
+    await air.enable(ring, "sensor", "rssi")
+    assert air.value(ring, "rssi") == "-60"
+
+    air.radio.set_rssi(ring.address, air.proxy.source, -81)
+    await air.passes(seconds=10)
+    assert air.value(ring, "rssi") == "-60", "once a minute is enough"
+    await air.passes(minutes=1)
+    assert air.value(ring, "rssi") == "-81"
+    await air.leave(ring)
+    assert air.value(ring, "rssi") == STATE_UNKNOWN
+
+
+async def test_not_more_than_twenty_entities_are_on(air: Air) -> None:
+    await air.add(virtual("r09"))
+    on = [e for e in er.async_get(air.hass).entities.values() if not e.disabled]
+    assert 0 < len(on) <= 20
