@@ -84,8 +84,8 @@ class Truth:
 
 
 def _slept(night: Json, *stages: str) -> str:
-    """Return the minutes spent in any of these stages."""
-    return str(sum(night["minutes"].get(stage, 0) for stage in stages) or "unknown")
+    """Return the hours spent in any of these stages."""
+    return str(sum(night["minutes"].get(stage, 0) for stage in stages) / 60 or "unknown")
 
 
 def _edge(night: Json, *, end: bool) -> str:
@@ -244,9 +244,14 @@ async def _confirm(home: HomeAssistant, flow_id: str) -> None:
         raise RuntimeError(f"not added: {step.get('errors') or step.get('reason')}")
 
 
+def _number(text: str) -> float:
+    """Return a number as exactly as a conversion of its unit leaves it."""
+    return round(float(text), 6)
+
+
 def _value(text: str) -> float | datetime | str:
     """Return what a text means, so that 72 is 72.0 and an instant the same in every zone."""
-    for parse in (float, datetime.fromisoformat):
+    for parse in (_number, datetime.fromisoformat):
         try:
             return parse(text)
         except ValueError:

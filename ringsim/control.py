@@ -132,6 +132,10 @@ class Control:
         if not on:
             self._radio.drop(self._ring(ring).address)
 
+    def readdress(self, ring: str, address: str) -> None:
+        """Let a ring come back under another address."""
+        self._radio.readdress(self._ring(ring).address, address.upper())
+
     def drop(self, ring: str) -> None:
         """Break a ring's link."""
         self._radio.drop(self._ring(ring).address)

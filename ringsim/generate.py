@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from math import ceil
 from random import Random
 
@@ -15,6 +16,9 @@ _TICK = timedelta(minutes=5)
 _DAY = timedelta(days=1)
 _CYCLE = ((LIGHT, 18, 34), (DEEP, 14, 38), (LIGHT, 8, 20), (REM, 10, 32))
 _BUSY_HOURS = (8, 12, 17, 18)
+NIGHT_SECONDS = 36_000
+"""How long a signal is."""
+NO_SIGNAL = 0xFF
 _CAL_PER_STEP = 36
 
 
@@ -58,6 +62,16 @@ class Sleep:
 
 
 type Event = Reading | Sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a finger shows, second by second: %, bpm, how much it moves, perfusion in 0.1 %."""
+
+    spo2: bytes
+    pulse: bytes
+    motion: bytes
+    perfusion: bytes
 
 
 def generate(begin: datetime, end: datetime, *, zone: tzinfo, seed: str) -> list[Event]:
@@ -143,3 +157,56 @@ def _moment(instant: datetime, local: datetime, rng: Random, *, asleep: bool) ->
     if local.minute == 0:
         yield Reading("hrv", instant, min(max(hrv, 15), 110))
         yield Reading("spo2", instant, low, high)
+
+
+@lru_cache(maxsize=8)
+def oximetry(seed: str) -> Signal:
+    """Return the signal of a sleeper: desaturations, the arousals that end them, lost contact."""
+    rng = Random(seed)
+    dips, surges, motion = _apneas(rng)
+    base, rate, perfusion = rng.uniform(95.5, 97.5), rng.uniform(52, 62), rng.uniform(8, 25)
+    shown = [bytearray(NIGHT_SECONDS) for _ in range(3)]
+    slow = fast = lost = 0.0
+    for second in range(NIGHT_SECONDS):
+        slow = 0.999 * slow + rng.gauss(0, 0.03)
+        fast = 0.95 * fast + rng.gauss(0, 0.6)
+        if rng.random() < 1 / 5000:
+            lost = rng.randint(3, 20)
+            motion[second] = rng.randint(20, 60)
+        if lost > 0:
+            lost -= 1
+            values: tuple[float, ...] = (NO_SIGNAL, NO_SIGNAL, NO_SIGNAL)
+        else:
+            values = (
+                min(max(base + slow - dips[second], 65), 99),
+                min(max(rate + fast + surges[second], 40), 150),
+                min(max(perfusion + 2 * fast, 3), 60),
+            )
+        for track, value in zip(shown, values, strict=True):
+            track[second] = round(value)
+    spo2, pulse, perfused = map(bytes, shown)
+    return Signal(spo2, pulse, bytes(motion), perfused)
+
+
+def _apneas(rng: Random) -> tuple[list[float], list[float], bytearray]:
+    """Return how far SpO2 falls and the pulse then rises, and the movement; mostly late in cycles.
+
+    One list each, with a number per second.
+    """
+    dips, surges, motion = [0.0] * NIGHT_SECONDS, [0.0] * NIGHT_SECONDS, bytearray(NIGHT_SECONDS)
+    at = 0
+    while True:
+        often = at % 5400 > 3600
+        at += 60 + round(rng.expovariate(1 / (200 if often else 1500)))
+        if at >= NIGHT_SECONDS:
+            return dips, surges, motion
+        falling, rising = rng.randint(12, 30), rng.randint(8, 18)
+        depth, surge, restless = rng.uniform(2, 11), rng.uniform(4, 15), rng.randint(0, 45)
+        for second in range(falling + rising):
+            index = min(at + second, NIGHT_SECONDS - 1)
+            awakened = second - falling
+            share = second / falling if awakened < 0 else 1 - awakened / rising
+            dips[index] = max(dips[index], depth * share)
+            if awakened >= 0:
+                surges[index] = surge * share
+                motion[index] = int(restless * share)

@@ -97,6 +97,18 @@ class Radio:
         """Carry it back; it is heard with its next advertisement."""
         self._away.discard(address)
 
+    def readdress(self, address: str, new: str) -> None:
+        """Let a ring come back under another address, as random ones may."""
+        self.drop(address)
+        ring = self.rings.pop(address)
+        self.rings[new], ring.address = ring, new
+        self._rssi |= {(new, source): r for (a, source), r in self._rssi.items() if a == address}
+        if address in self._away:
+            self._away = self._away - {address} | {new}
+        if timer := self._timers.pop(address, None):
+            timer.cancel()
+            self._schedule(new, self.profile.advertising_interval)
+
     def drop(self, address: str) -> None:
         """Break a ring's link, if it has one."""
         if link := self.links.get(address):
@@ -143,13 +155,13 @@ class Radio:
         return link
 
     def _reachable(self, ring: VirtualRing, source: str) -> bool:
-        awake = ring.powered and self._silent_until.get(ring.address, 0) <= self._time()
+        awake = ring.awake and self._silent_until.get(ring.address, 0) <= self._time()
         heard = self.rssi(ring.address, source) is not None
         return awake and heard and ring.address not in self._away
 
     def _on_air(self, ring: VirtualRing) -> bool:
         free = ring.stays_on_air or ring.address not in self.links
-        awake = ring.powered and self._silent_until.get(ring.address, 0) <= self._time()
+        awake = ring.awake and self._silent_until.get(ring.address, 0) <= self._time()
         return free and awake and ring.address not in self._away
 
     def _schedule(self, address: str, delay: float) -> None:
@@ -249,8 +261,8 @@ class Link:
         self.on_disconnect()
 
     def _answers(self, uuid: str, data: bytes) -> Iterable[Notification]:
-        faults, opcode = self.ring.faults, data[0] if data else -1
         answers = list(self.ring.write(uuid, data))
+        faults, opcode = self.ring.faults, self.ring.opcode(data)
         if opcode in faults.ignore:
             return ()
         if opcode in faults.answer_other and answers:

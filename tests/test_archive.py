@@ -9,6 +9,7 @@ from pathlib import Path
 import shutil
 import sqlite3
 
+from freezegun.api import FrozenDateTimeFactory
 import pytest
 
 from custom_components.smart_rings import archive as archive_module
@@ -362,6 +363,34 @@ async def test_delete_takes_a_range_and_leaves_the_cursor(archive: Archive) -> N
     assert await content(archive) == []
     assert await archive.cursor(RING) == {"day": 5}
     assert len(await content(archive, OTHER)) == 3
+
+
+async def test_what_was_deleted_does_not_come_back(archive: Archive) -> None:
+    """The ring tells its nights of the week again each hour; also after the file was reopened."""
+    told = batch(heart_rate(0, 60), sleep(0, 6))
+    await archive.commit(RING, told)
+    await archive.delete(RING, DAY, DAY + MINUTE)
+    assert not await archive.commit(RING, told)
+    assert await content(archive) == []
+    assert await archive.commit(RING, batch(heart_rate(1, 61)))
+
+
+async def test_what_is_recorded_after_a_deletion_is_kept(
+    archive: Archive, freezer: FrozenDateTimeFactory
+) -> None:
+    freezer.move_to(DAY + HOUR)
+    await archive.commit(RING, batch(heart_rate(59, 60)))
+    await archive.delete(RING)
+    await archive.commit(RING, batch(heart_rate(59, 60), heart_rate(60, 61)))
+    assert await content(archive) == [heart_rate(60, 61)]
+
+
+async def test_what_was_deleted_comes_back_when_readmitted(archive: Archive) -> None:
+    await archive.commit(RING, batch(sleep(0, 6)))
+    await archive.delete(RING)
+    await archive.readmit(RING)
+    await archive.commit(RING, batch(sleep(0, 6)))
+    assert await content(archive) == [sleep(0, 6)]
 
 
 async def test_a_forgotten_ring_is_as_if_it_never_was(archive: Archive) -> None:

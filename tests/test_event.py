@@ -93,11 +93,11 @@ async def test_a_night_that_grows_after_it_was_told_is_not_told_again(air: Air) 
     told = Told(air, ring)
     await air.passes(hours=2)
     assert told.types() == ["night_recorded"]
-    assert air.value(ring, "last_night_sleep") == "420.0"
+    assert air.value(ring, "last_night_sleep") == "7.0"
     night(ring, begin, 8)
     await air.passes(hours=3)
     assert told.types() == ["night_recorded"]
-    assert air.value(ring, "last_night_sleep") == "480.0"
+    assert air.value(ring, "last_night_sleep") == "8.0"
 
 
 async def test_a_first_sync_tells_of_no_night_long_past(air: Air) -> None:
@@ -123,7 +123,7 @@ async def test_naps_are_told_apart(air: Air) -> None:
     await air.passes(hours=2)
     assert told.types() == ["night_recorded", "nap_recorded"]
     assert datetime.fromisoformat(told.all[1]["start"]) == nap
-    assert air.value(ring, "last_night_sleep") == "420.0"
+    assert air.value(ring, "last_night_sleep") == "7.0"
 
 
 async def test_a_failure_is_told_once_until_it_is_over(air: Air) -> None:

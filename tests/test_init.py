@@ -1,8 +1,10 @@
 """Setting up, unloading, starting again."""
 
 import asyncio
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+import sqlite3
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import STATE_OFF, STATE_UNAVAILABLE
@@ -101,6 +103,21 @@ async def test_a_damaged_archive(air: Air, hass_config_dir: str) -> None:
     assert issue.translation_placeholders
     kept = file.with_name(issue.translation_placeholders["file"])
     assert kept.exists()
+
+
+def _make_newer(file: str) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version = 999")
+        db.execute("CREATE TABLE treasure (value)")
+
+
+async def test_an_archive_of_a_newer_version_is_left_alone(air: Air, hass_config_dir: str) -> None:
+    file = str(Path(hass_config_dir, ".storage", f"{DOMAIN}.db"))
+    _make_newer(file)
+    assert not await async_setup_component(air.hass, DOMAIN, {})
+    assert ir.async_get(air.hass).async_get_issue(DOMAIN, "archive_too_new")
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("treasure",)]
 
 
 async def test_without_entries_nothing_happens(air: Air) -> None:

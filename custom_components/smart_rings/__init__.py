@@ -9,7 +9,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.helpers.typing import ConfigType
 
-from .archive import Archive
+from .archive import Archive, ArchiveTooNew
 from .const import DATA_ARCHIVE, DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
 from .services import async_setup_services
@@ -30,7 +30,12 @@ PLATFORMS = (
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
     """Open the archive, which all rings share, and let the recorder follow it."""
-    archive = await Archive.open(Path(hass.config.path(STORAGE_DIR, f"{DOMAIN}.db")))
+    path = Path(hass.config.path(STORAGE_DIR, f"{DOMAIN}.db"))
+    try:
+        archive = await Archive.open(path)
+    except ArchiveTooNew:
+        _report(hass, "archive_too_new", path)
+        return False
     hass.data[DATA_ARCHIVE] = archive
     statistics = Statistics(hass, archive)
     stop_statistics = statistics.start()
@@ -42,16 +47,21 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
 
     hass.bus.async_listen_once(EVENT_HOMEASSISTANT_CLOSE, close)
     if archive.set_aside:
-        ir.async_create_issue(
-            hass,
-            DOMAIN,
-            "archive_damaged",
-            is_fixable=False,
-            severity=ir.IssueSeverity.ERROR,
-            translation_key="archive_damaged",
-            translation_placeholders={"file": archive.set_aside.name},
-        )
+        _report(hass, "archive_damaged", archive.set_aside)
     return True
+
+
+def _report(hass: HomeAssistant, issue: str, file: Path) -> None:
+    """Tell a person what is wrong with the archive."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        issue,
+        is_fixable=False,
+        severity=ir.IssueSeverity.ERROR,
+        translation_key=issue,
+        translation_placeholders={"file": file.name},
+    )
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool:

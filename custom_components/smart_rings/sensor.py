@@ -112,7 +112,8 @@ def _night_figure(key: str, figure: str, *, enabled: bool = False) -> RingSensor
         capability=Capability.SLEEP,
         device_class=SensorDeviceClass.DURATION,
         native_unit_of_measurement=UnitOfTime.MINUTES,
-        suggested_display_precision=0,
+        suggested_unit_of_measurement=UnitOfTime.HOURS,
+        suggested_display_precision=2,
         entity_registry_enabled_default=enabled,
         value_fn=_of_last_night(lambda night: minutes(night, figure)),
     )

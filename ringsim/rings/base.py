@@ -170,6 +170,15 @@ class VirtualRing(ABC):
         return _structure(NAME, self.name.encode()) if self.name_in_scan_response else b""
 
     @property
+    def awake(self) -> bool:
+        """Whether it advertises and takes connections."""
+        return self.powered
+
+    def opcode(self, data: bytes) -> int:
+        """Which of the opcodes that `faults` name a write, just taken, was about; -1 for none."""
+        return data[0] if data else -1
+
+    @property
     @abstractmethod
     def services(self) -> tuple[Service, ...]:
         """The GATT table."""
