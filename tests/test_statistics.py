@@ -258,8 +258,8 @@ async def test_a_value_that_was_shown_too_long_gives_way_to_the_newest_of_then(h
     await home.compile(NOON + 140 * MINUTE)
 
     fives = await home.rows(period="5minute")
-    assert [fives[NOON + i * FIVE][0] for i in range(15)] == [60] * 6 + [70] * 2 + [80] * 7
-    assert max(fives) == NOON + 70 * MINUTE
+    assert [fives[NOON + i * FIVE][0] for i in range(16)] == [60] * 6 + [70] * 2 + [80] * 8
+    assert max(fives) == NOON + 75 * MINUTE
     hours = await home.rows()
     assert (hours[NOON], hours[NOON + HOUR]) == ((75, 70, 80), (80, 80, 80))
     await home.assert_neighbour_is_whole(hours=2, fives=28)
