@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
-from homeassistant.core import Event, EventStateChangedData
+from homeassistant.core import Event, EventStateChangedData, callback
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 import pytest
@@ -24,6 +24,7 @@ class Told:
         self._known = {STATE_UNAVAILABLE, STATE_UNKNOWN, state.state}
         async_track_state_change_event(air.hass, state.entity_id, self._changed)
 
+    @callback
     def _changed(self, event: Event[EventStateChangedData]) -> None:
         state = event.data["new_state"]
         if state and state.state not in self._known:

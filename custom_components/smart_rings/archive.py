@@ -98,6 +98,7 @@ class Bucket(NamedTuple):
     low: float
     high: float
     total: float
+    last: float
 
 
 class Stale(NamedTuple):
@@ -579,11 +580,14 @@ def _samples(
 def _buckets(
     db: sqlite3.Connection, ring: str, metric: Metric, width: int, start: int, end: int
 ) -> list[Bucket]:
+    series = _find_series(db, ring, metric)
     rows = db.execute(
-        "SELECT start - start % ? AS bucket,"
-        " count(*), avg(value), min(value), max(value), sum(value) FROM sample"
-        " WHERE series = ? AND start >= ? AND start < ? GROUP BY bucket ORDER BY bucket",
-        (width, _find_series(db, ring, metric), start, end),
+        "SELECT bucket, size, mean, low, high, total, value FROM ("
+        " SELECT start - start % ?1 AS bucket, count(*) AS size, avg(value) AS mean,"
+        " min(value) AS low, max(value) AS high, sum(value) AS total, max(start) AS newest"
+        " FROM sample WHERE series = ?2 AND start >= ?3 AND start < ?4 GROUP BY bucket"
+        ") JOIN sample ON series = ?2 AND start = newest ORDER BY bucket",
+        (width, series, start, end),
     )
     buckets = [Bucket(_time(bucket), *figures) for bucket, *figures in rows]
     if metric not in RECORDED:
@@ -602,19 +606,20 @@ def _recorded(span: _Span, metric: Metric, width: int, start: int, end: int) -> 
         begin, finish = max(period, first), min(period + width, last)
         cut = slice(-((span.start - begin) // step), -((span.start - finish) // step))
         if values := column[cut].replace(b"\0", b""):
-            total = sum(values)
-            size = len(values)
-            yield Bucket(_time(period), size, total / size, min(values), max(values), total)
+            size, total = len(values), sum(values)
+            yield Bucket(
+                _time(period), size, total / size, min(values), max(values), total, values[-1]
+            )
 
 
 def _merged(buckets: Iterable[Bucket]) -> list[Bucket]:
-    """Make one bucket of those of the same period."""
+    """Make one bucket of those of the same period; the last of them has the last value."""
     merged: dict[datetime, Bucket] = {}
-    for new in sorted(buckets):
+    for new in sorted(buckets, key=lambda bucket: bucket.start):
         if old := merged.get(new.start):
             size, total = old.size + new.size, old.total + new.total
             low, high = min(old.low, new.low), max(old.high, new.high)
-            merged[new.start] = Bucket(new.start, size, total / size, low, high, total)
+            merged[new.start] = Bucket(new.start, size, total / size, low, high, total, new.last)
         else:
             merged[new.start] = new
     return list(merged.values())

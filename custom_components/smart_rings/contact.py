@@ -1,9 +1,10 @@
 """One conversation with a ring at a time, and in words why there was none."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
 import math
 
@@ -29,7 +30,6 @@ from .const import DOMAIN
 from .rings import connect
 from .rings.clock import Clock
 from .rings.errors import (
-    RingAuthError,
     RingDisconnected,
     RingError,
     RingNotSupported,
@@ -39,14 +39,13 @@ from .rings.errors import (
 from .rings.models import RingMemory
 from .rings.recognise import Model
 from .rings.ring import Ring
-from .turns import Room, Turn, Turns
 
 # One attempt takes up to 20 s; without a free slot the connector tries for 36 s in any case.
 CONNECT_TIMEOUT = 25
 # Seven days of everything over a slow link take about two minutes.
 CONTACT_TIMEOUT = 300
-# What a proxy has, where it doesn't tell.
-CONNECTIONS = 3
+# A proxy has three connections, and other integrations need some.
+RINGS_AT_ONCE = 2
 
 
 class Reason(StrEnum):
@@ -58,11 +57,8 @@ class Reason(StrEnum):
     NOT_ANSWERING = "not_answering"
     REFUSED = "refused"
     NOT_SUPPORTED = "not_supported"
-    NEEDS_KEY = "needs_key"
-    PAUSED = "paused"
     NOT_WORN = "not_worn"
     CHARGING = "charging"
-    BATTERY_LOW = "battery_low"
 
 
 class ContactError(HomeAssistantError):
@@ -76,26 +72,23 @@ class ContactError(HomeAssistantError):
             translation_placeholders={"name": name, "detail": detail},
         )
         self.reason = reason
-        self.detail = detail
 
 
-class GaveWay(Exception):
-    """A live link ended because it was needed: by this ring's own contacts or by another ring."""
+@dataclass(slots=True)
+class _Shared:
+    """What all contacts of this Home Assistant have in common."""
 
-    def __init__(self, *, to_own: bool) -> None:
-        """Tell to whom."""
-        super().__init__()
-        self.to_own = to_own
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RINGS_AT_ONCE))
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
 
-_TURNS: HassKey[Turns] = HassKey(f"{DOMAIN}_turns")
+_SHARED: HassKey[_Shared] = HassKey(f"{DOMAIN}_contacts")
 
 
 class Contact:
     """The way to one ring: polls, commands and flows wait here for each other.
 
-    `used_at` is the loop's time at which the radio was last used for it, but by a live link.
-    Until `paused_until` the ring is left alone.
+    `used_at` is the loop's time at which the radio was last used for it.
     """
 
     def __init__(self, hass: HomeAssistant, model: Model, address: str, name: str) -> None:
@@ -106,39 +99,15 @@ class Contact:
         self.name = name
         self.connected = False
         self.used_at = -math.inf
-        self.paused_until: datetime | None = None
         self._trust_cache = True
-        self._turns = hass.data.setdefault(_TURNS, Turns())
-
-    @property
-    def paused(self) -> bool:
-        """Whether the ring is left to its phone app."""
-        return self.paused_until is not None and dt_util.utcnow() < self.paused_until
-
-    async def pause(self, until: datetime) -> None:
-        """Leave the ring alone until then; whatever is under way has ended when this returns."""
-        self.paused_until = until
-        if turn := self._turns.of(self.address):
-            turn.end(for_own=True)
-            await turn.over.wait()
-
-    def resume(self) -> None:
-        """Talk to the ring again."""
-        self.paused_until = None
+        shared = hass.data.setdefault(_SHARED, _Shared())
+        self._slots = shared.slots
+        self._lock = shared.locks[address]
 
     @asynccontextmanager
-    async def open(
-        self, memory: RingMemory, *, live: bool = False, back: bool = False
-    ) -> AsyncIterator[Ring]:
-        """Connect, and give the link back at the end. Raises `ContactError`.
-
-        A `live` link has no limit but that it ends with `GaveWay` when it is needed; one that comes
-        `back` after that does not make others give way.
-        """
-        turn = Turn(self.address, self._room, live=live, back=back)
-        async with self._turns.take(turn):
-            async with asyncio.timeout(None if live else CONTACT_TIMEOUT) as limit:
-            clock = Clock(memory.clock, dt_util.get_default_time_zone(), dt_util.utcnow, memory.doubts)
+    async def open(self, memory: RingMemory) -> AsyncIterator[Ring]:
+        """Connect, and give the link back at the end. Raises `ContactError`."""
+        clock = Clock(memory.clock, dt_util.get_default_time_zone(), dt_util.utcnow, memory.doubts)
         async with self._lock, self._slots:
             try:
                 async with (

@@ -36,7 +36,7 @@ class Report:
     def as_dict(self) -> dict[str, float]:
         """Return those of the `FIGURES` there are."""
         return {
-            key: value
+            key.removeprefix("recording_"): value
             for key, figure in FIGURES.items()
             if (value := figure.value(self)) is not None
         }
@@ -53,21 +53,27 @@ class Figure(NamedTuple):
 
 BPM = METRICS[Metric.HEART_RATE].unit
 FIGURES: Mapping[str, Figure] = {
-    "duration": Figure(
+    "recording_duration": Figure(
         UnitOfTime.MINUTES, lambda report: report.figures.duration / MINUTE, enabled=True
     ),
-    "spo2_mean": Figure(PERCENTAGE, lambda report: report.figures.spo2_mean, 1, enabled=True),
-    "spo2_min": Figure(PERCENTAGE, lambda report: report.figures.spo2_min, enabled=True),
-    "below_90": Figure(UnitOfTime.MINUTES, lambda report: report.figures.below_90 / MINUTE, 1),
-    "below_90_share": Figure(PERCENTAGE, lambda report: report.figures.below_90_share, 1),
-    "drops_3": Figure(None, lambda report: report.figures.drops_3),
-    "drops_4": Figure(None, lambda report: report.figures.drops_4),
-    "odi_3": Figure("1/h", lambda report: report.figures.odi_3, 1, enabled=True),
-    "odi_4": Figure("1/h", lambda report: report.figures.odi_4, 1),
-    "o2_score": Figure(None, lambda report: report.summary.o2_score if report.summary else None, 1),
-    "pulse_mean": Figure(BPM, lambda report: report.figures.pulse_mean, enabled=True),
-    "pulse_min": Figure(BPM, lambda report: report.figures.pulse_min),
-    "pulse_max": Figure(BPM, lambda report: report.figures.pulse_max),
+    "recording_spo2_mean": Figure(
+        PERCENTAGE, lambda report: report.figures.spo2_mean, 1, enabled=True
+    ),
+    "recording_spo2_min": Figure(PERCENTAGE, lambda report: report.figures.spo2_min, enabled=True),
+    "recording_below_90": Figure(
+        UnitOfTime.MINUTES, lambda report: report.figures.below_90 / MINUTE, 1
+    ),
+    "recording_below_90_share": Figure(PERCENTAGE, lambda report: report.figures.below_90_share, 1),
+    "recording_drops_3": Figure(None, lambda report: report.figures.drops_3),
+    "recording_drops_4": Figure(None, lambda report: report.figures.drops_4),
+    "recording_odi_3": Figure("1/h", lambda report: report.figures.odi_3, 1, enabled=True),
+    "recording_odi_4": Figure("1/h", lambda report: report.figures.odi_4, 1),
+    "recording_o2_score": Figure(
+        None, lambda report: report.summary.o2_score if report.summary else None, 1
+    ),
+    "recording_pulse_mean": Figure(BPM, lambda report: report.figures.pulse_mean, enabled=True),
+    "recording_pulse_min": Figure(BPM, lambda report: report.figures.pulse_min),
+    "recording_pulse_max": Figure(BPM, lambda report: report.figures.pulse_max),
 }
 
 

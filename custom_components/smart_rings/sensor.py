@@ -126,8 +126,8 @@ def _recording_figure(key: str, figure: Figure) -> RingSensorDescription:
         return figure.value(report) if (report := coordinator.last_recording) else None
 
     return RingSensorDescription(
-        key=f"recording_{key}",
-        translation_key=f"recording_{key}",
+        key=key,
+        translation_key=key,
         capability=Capability.RECORDING,
         device_class=SensorDeviceClass.DURATION if figure.unit == UnitOfTime.MINUTES else None,
         native_unit_of_measurement=figure.unit,
