@@ -15,8 +15,12 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smart_rings.archive import Archive
 from custom_components.smart_rings.const import CONF_SYNC_INTERVAL, DATA_ARCHIVE, DOMAIN
+from custom_components.smart_rings.rings import Advertisement, recognise
 from ringsim.radio import FAST, Packet, Radio
+from ringsim.rings import MODELS
+from ringsim.rings.base import VirtualRing
 from ringsim.rings.colmi import COLMI, ColmiRing
+from ringsim.rings.oximeter import Oximeter
 from tests.virtual_scanner import VirtualScanner
 
 ADDRESS = "AA:BB:CC:DD:79:B5"
@@ -40,6 +44,20 @@ def virtual(
         zone=zone,
         ahead=ahead,
     )
+
+
+def oximeter(model: str, address: str = ADDRESS, *, days: int = 7) -> Oximeter:
+    """Return a ring that was worn in the last nights and now lies on its charger."""
+    ring = MODELS[model](
+        address=address, now=dt_util.utcnow, seed=7, days=days, zone=AMSTERDAM, ahead=timedelta()
+    )
+    assert isinstance(ring, Oximeter)
+    return ring
+
+
+def key_of(ring: VirtualRing) -> str:
+    """Return what a ring is known by."""
+    return ring.serial if isinstance(ring, Oximeter) else ring.address
 
 
 class Air:
@@ -68,39 +86,41 @@ class Air:
         await asyncio.sleep(timedelta(**time).total_seconds())
         await self.settle()
 
-    async def heard(self, *rings: ColmiRing) -> None:
+    async def heard(self, *rings: VirtualRing) -> None:
         """Put rings into the air until each was heard."""
         for ring in rings:
             self.radio.add(ring)
         self.radio.start()
         await self.passes(seconds=ADVERTISING)
 
-    async def leave(self, ring: ColmiRing) -> None:
+    async def leave(self, ring: VirtualRing) -> None:
         """Carry a ring away until it is missed."""
         self.radio.leave(ring.address)
         await self.passes(minutes=4, seconds=10)
 
-    async def come_back(self, ring: ColmiRing) -> None:
+    async def come_back(self, ring: VirtualRing) -> None:
         """Carry a ring back; what that brings about is done at the end."""
         self.radio.come_back(ring.address)
         await self.passes(seconds=ADVERTISING)
 
     def entry(
-        self, ring: ColmiRing, *, sync_interval: int = 15, pref_disable_polling: bool = False
+        self, ring: VirtualRing, *, sync_interval: int = 15, pref_disable_polling: bool = False
     ) -> MockConfigEntry:
         """Return an entry of a ring as the flow makes it."""
+        model = recognise(Advertisement(ring.name))
+        assert model
         entry = MockConfigEntry(
             domain=DOMAIN,
-            unique_id=ring.address,
+            unique_id=key_of(ring),
             title=ring.name,
-            data={CONF_ADDRESS: ring.address, CONF_MODEL: f"colmi_{ring.model}"},
+            data={CONF_ADDRESS: ring.address, CONF_MODEL: model.key},
             options={CONF_SYNC_INTERVAL: sync_interval},
             pref_disable_polling=pref_disable_polling,
         )
         entry.add_to_hass(self.hass)
         return entry
 
-    async def add(self, ring: ColmiRing, sync_interval: int = 15) -> MockConfigEntry:
+    async def add(self, ring: VirtualRing, sync_interval: int = 15) -> MockConfigEntry:
         """Put a ring into the air and set its entry up; its first sync is done at the end."""
         entry = self.entry(ring, sync_interval=sync_interval)
         await self.heard(ring)
@@ -114,13 +134,13 @@ class Air:
         assert await self.hass.config_entries.async_reload(entry.entry_id)
         await self.settle()
 
-    def entity_id(self, ring: ColmiRing, platform: str, key: str) -> str | None:
+    def entity_id(self, ring: VirtualRing, platform: str, key: str) -> str | None:
         """Return the id of an entity, if the ring has it."""
         return er.async_get(self.hass).async_get_entity_id(
-            platform, DOMAIN, f"{ring.address}_{key}"
+            platform, DOMAIN, f"{key_of(ring)}_{key}"
         )
 
-    def state(self, ring: ColmiRing, key: str, platform: str = "sensor") -> State:
+    def state(self, ring: VirtualRing, key: str, platform: str = "sensor") -> State:
         """Return what Home Assistant shows."""
         entity_id = self.entity_id(ring, platform, key)
         assert entity_id, f"no {platform} {key}"
@@ -128,18 +148,18 @@ class Air:
         assert state, f"{entity_id} is disabled"
         return state
 
-    def value(self, ring: ColmiRing, key: str, platform: str = "sensor") -> str:
+    def value(self, ring: VirtualRing, key: str, platform: str = "sensor") -> str:
         """Return the state of one entity."""
         return self.state(ring, key, platform).state
 
-    async def enable(self, ring: ColmiRing, platform: str, key: str) -> None:
+    async def enable(self, ring: VirtualRing, platform: str, key: str) -> None:
         """Switch an entity on that is off by default."""
         entity_id = self.entity_id(ring, platform, key)
         assert entity_id
         er.async_get(self.hass).async_update_entity(entity_id, disabled_by=None)
         await self.passes(seconds=RELOAD_AFTER_UPDATE_DELAY + 1)
 
-    async def press(self, ring: ColmiRing, key: str) -> None:
+    async def press(self, ring: VirtualRing, key: str) -> None:
         """Press a button."""
         await self.call("button", "press", entity_id=self.state(ring, key, "button").entity_id)
 
@@ -148,10 +168,10 @@ class Air:
         await self.hass.services.async_call(domain, service, data, blocking=True)
         await self.settle()
 
-    def sent(self, ring: ColmiRing) -> list[Packet]:
+    def sent(self, ring: VirtualRing) -> list[Packet]:
         """Return what went to a ring, connections included."""
         return [p for p in self.radio.log if p.address == ring.address and p.to_ring]
 
-    def contacts(self, ring: ColmiRing) -> list[float]:
+    def contacts(self, ring: VirtualRing) -> list[float]:
         """Return when a ring was connected to, in seconds of the loop's time."""
         return [packet.time for packet in self.sent(ring) if packet.uuid == "connect"]

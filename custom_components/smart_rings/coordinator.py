@@ -31,6 +31,7 @@ from .archive import RECORDING, Archive
 from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN, SIGNAL_EVENT
 from .contact import Contact, ContactError, Reason
 from .recording import Report, is_told, last_recording
+from .repairs import async_warn_of_loss
 from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
@@ -52,7 +53,7 @@ _LOGGER = logging.getLogger(__name__)
 TICK = timedelta(minutes=1)
 # Rings advertise every one to five seconds, and a scanner misses many of these packets.
 AWAY_AFTER = timedelta(minutes=3)
-# Not more often by itself: each contact costs the ring's battery.
+# Not more often by itself, unless the ring says so: each contact costs the ring's battery.
 MIN_INTERVAL = timedelta(minutes=5)
 # Scanners pause while they connect, so that a ring that refuses is tried ever less often.
 MAX_BACKOFF = timedelta(hours=1)
@@ -99,6 +100,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._reports: list[Report] = []
         self._announced: dict[str, datetime] = {}
         self._reread = False
+        self._again: timedelta | None = None
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
         self._returned = True
@@ -293,11 +295,16 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Do what a contact is for; the clock is set after what was written by it is read."""
         await ring.info()
         state = await ring.state()
-        self.data = replace(state, latest=_newest(self.data.latest, state.latest))
+        known = {m: s for m, s in self.data.latest.items() if m not in ring.senses}
+        self.data = replace(state, latest=_newest(known, state.latest))
         self.said_at = dt_util.utcnow()
         cursor = {} if self._reread else await self.archive.cursor(self.key)
-        async for batch in ring.history(cursor):
-            await self.archive.commit(self.key, batch)
+        try:
+            async for batch in ring.history(cursor):
+                await self.archive.commit(self.key, batch)
+        finally:
+            self._again = ring.again
+            async_warn_of_loss(self.hass, self.key, self.name, ring)
         if ring.clock_due():
             await ring.set_time()
         if self.settings_at is None or dt_util.utcnow() - self.settings_at >= SETTINGS_INTERVAL:
@@ -322,7 +329,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         recorded = {
             metric: sample
             for metric, sample in (await self.archive.latest(self.key)).items()
-            if not METRICS[metric].counter
+            if not METRICS[metric].counter and metric not in family_of(self.model).senses
         }
         self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
         await self._recall(dt_util.utcnow())
@@ -417,12 +424,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     def _pause(self) -> timedelta:
         """Return how long to leave the ring in peace after the last contact."""
+        soonest = self._again or MIN_INTERVAL
         if self._returned:
-            return MIN_INTERVAL
+            return soonest
         if self.failures:
-            doubled = MIN_INTERVAL * (1 << min(self.failures - 1, 8))
+            doubled = soonest * (1 << min(self.failures - 1, 8))
             return min(doubled, max(MAX_BACKOFF, self.interval))
-        return self.interval
+        return self._again or self.interval
 
 
 def _newest(known: Mapping[Metric, Sample], said: Mapping[Metric, Sample]) -> dict[Metric, Sample]:

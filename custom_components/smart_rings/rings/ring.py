@@ -42,6 +42,10 @@ class Ring(ABC):
     """What `live` measures."""
     keeps: ClassVar[timedelta | None] = None
     """How long a ring holds what it recorded before it overwrites it."""
+    slots: ClassVar[int | None] = None
+    """How many recordings a ring holds before it overwrites the oldest."""
+    senses: ClassVar[frozenset[Metric]] = frozenset()
+    """Metrics of which `state` tells the present value, or by its absence that there is none."""
 
     def __init__(self, link: Link, memory: RingMemory, clock: Clock, model: Model) -> None:
         """Take an open link, what is known of this unit, its clock and its model."""
@@ -50,6 +54,10 @@ class Ring(ABC):
         self.clock = clock
         self.model = model
         self.dropped: Counter[str] = Counter()
+        self.unread = 0
+        """After `history`: how many recordings it holds, as far as known, that were not taken."""
+        self.again: timedelta | None = None
+        """After `history`: how soon to ask again, where a usual interval may be too long."""
 
     @abstractmethod
     async def open(self) -> None:

@@ -48,6 +48,10 @@ CHECKPOINT = 16_384
 LIVE_INTERVAL = 1.0
 # How often a file that can't be right is asked for.
 ATTEMPTS = 3
+# A ring that was taken off is on the air for 130 s (oxyii.md §11), and a contact takes seconds.
+SOON = timedelta(seconds=100)
+# A ring that is worn so long after it was seen worn has begun another recording meanwhile.
+ANOTHER = timedelta(hours=2)
 
 SPO2_VIBRATION = "spo2_alarm_vibration"
 SPO2_SOUND = "spo2_alarm_sound"
@@ -177,6 +181,10 @@ class OximeterRing(Ring):
     """
 
     identity_is_serial = True
+    slots = 4
+    senses = live_metrics = frozenset(
+        {Metric.SPO2, Metric.HEART_RATE, Metric.PERFUSION_INDEX, Metric.MOTION}
+    )
     resumes: ClassVar[bool] = False
     """Whether a file can be read from any offset on."""
 
@@ -186,6 +194,7 @@ class OximeterRing(Ring):
         self._clock_off: timedelta | None = None
         self._streamed = False
         self.memory.capabilities |= ALWAYS
+        self.memory.logging = dict.fromkeys(recordings.RECORDED, timedelta(seconds=1))
 
     async def _subscribe(
         self,
@@ -230,8 +239,16 @@ class OximeterRing(Ring):
 
     @override
     async def history(self, cursor: Cursor) -> AsyncGenerator[Batch]:
-        names = await self._list() if await self._files_readable() else []
+        self.unread = self.memory.notes.get("unread", 0)
+        self.again = SOON
+        readable = await self._files_readable()
+        self._count_wearing()
+        if not readable:
+            self.again = SOON if self._worn or self._streamed else None
+            return
+        names = await self._list()
         marks = Marks.of(cursor, names)
+        self._count_unread(names, marks)
         for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
             ring_time = name_time(name)
             start = self.clock.utc(ring_time) if ring_time else None
@@ -244,6 +261,26 @@ class OximeterRing(Ring):
                         yield batch
             except (RingRefused, RingProtocolError) as err:
                 self.dropped[f"recording: {type(err).__name__}"] += 1
+        self._count_unread(names, marks)
+        waits = self.memory.notes.get("waits", 0) + 1 if marks.part[1] or marks.bad else 0
+        self.memory.notes["waits"] = waits
+        # Each connection keeps the ring on the air (oxyii.md §11): not for ever.
+        self.again = SOON if 0 < waits <= ATTEMPTS else None
+
+    def _count_wearing(self) -> None:
+        """Count a recording that began since the files were listed."""
+        notes, now = self.memory.notes, self.clock.now().timestamp()
+        if not self._worn:
+            notes.pop("worn_at", None)
+            return
+        if now - notes.get("worn_at", 0) > ANOTHER.total_seconds():
+            self.unread += 1
+            notes["unread"] = self.unread
+        notes["worn_at"] = now
+
+    def _count_unread(self, names: Iterable[str], marks: Marks) -> None:
+        self.unread = len(set(names) - marks.done - marks.sizes.keys())
+        self.memory.notes["unread"] = self.unread
 
     async def _take(self, name: str, start: datetime, marks: Marks) -> AsyncGenerator[Batch]:
         """Download one file, and yield what to keep of it."""
