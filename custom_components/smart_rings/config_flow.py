@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self, override
 from bluetooth_data_tools import human_readable_name
 from homeassistant.components.bluetooth import (
     BluetoothServiceInfoBleak,
+    async_address_present,
     async_discovered_service_info,
     async_request_active_scan,
 )
@@ -17,7 +18,7 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ADDRESS, CONF_MODEL, UnitOfTime
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL, CONF_NAME, UnitOfTime
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
     NumberSelector,
@@ -26,6 +27,7 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
 )
+from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
 from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
@@ -35,6 +37,8 @@ from .rings.models import RingMemory
 from .rings.recognise import Advertisement, Model
 
 _LOGGER = logging.getLogger(__name__)
+# Addresses that were tried for a ring that is missing.
+_TRIED: HassKey[set[str]] = HassKey(f"{DOMAIN}_tried")
 
 OPTIONS = vol.Schema(
     {
@@ -60,9 +64,10 @@ class Found(NamedTuple):
         )
         if model is None:
             return None
-        # Most names end in the last two bytes of the address already.
+        # Most names end in the last two bytes of the address already; where the address changes,
+        # the name holds something of the ring's own.
         shown = info.address.replace(":", "")[-4:]
-        named = info.name.upper().endswith(shown)
+        named = family_of(model).identity_is_serial or info.name.upper().endswith(shown)
         name = info.name if named else human_readable_name(None, info.name, info.address)
         return cls(info.address, name, model)
 
@@ -92,9 +97,36 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._abort_if_unique_id_configured()
         # A ring that is known by its serial number.
         self._async_abort_entries_match({CONF_ADDRESS: found.address})
+        if self._may_have_moved(found):
+            await self._async_recognise(found)
         self._found = {found.address: found}
         self.context["title_placeholders"] = {"name": found.name}
         return await self.async_step_bluetooth_confirm()
+
+    def _may_have_moved(self, found: Found) -> bool:
+        """Whether this looks like a ring of ours that is missing; each address is tried once."""
+        tried = self.hass.data.setdefault(_TRIED, set())
+        if found.address in tried or not family_of(found.model).identity_is_serial:
+            return False
+        tried.add(found.address)
+        return any(
+            entry.data[CONF_MODEL] == found.model.key
+            and entry.data.get(CONF_NAME) == found.name
+            and not async_address_present(self.hass, entry.data[CONF_ADDRESS], connectable=True)
+            for entry in self._async_current_entries(include_ignore=False)
+        )
+
+    async def _async_recognise(self, found: Found) -> None:
+        """End the flow if it is a ring of ours under a new address, which its entry then has."""
+        memory = RingMemory()
+        try:
+            async with Contact(self.hass, found.model, found.address, found.name).open(memory):
+                pass
+        except ContactError:
+            return
+        if memory.info.serial:
+            await self._async_claim(memory.info.serial, found)
+            await self.async_set_unique_id(found.address)
 
     async def async_step_bluetooth_confirm(
         self, user_input: dict[str, Any] | None = None
@@ -154,6 +186,8 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         if by_serial:
             await self._async_claim(memory.info.serial or found.address, found)
         data = {CONF_ADDRESS: found.address, CONF_MODEL: found.model.key}
+        if by_serial:
+            data[CONF_NAME] = found.name
         if self.source == SOURCE_RECONFIGURE:
             return self.async_update_reload_and_abort(
                 self._get_reconfigure_entry(), data_updates=data

@@ -101,6 +101,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._announced: dict[str, datetime] = {}
         self._reread = False
         self._again: timedelta | None = None
+        self._progress = False
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
         self._returned = True
@@ -268,6 +269,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         return self.data
 
     async def _sync(self) -> None:
+        self._progress = False
         try:
             async with self._talk() as ring:
                 await self._read(ring)
@@ -278,8 +280,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             if not self.failures:
                 _LOGGER.info("No contact with %s: %s", self.name, err)
             self.error = err
-            self.failures += 1
-            if self.failures == 1:
+            # What is taken bit by bit over a bad link is no reason to try less often.
+            first, self.failures = not self.failures, 1 if self._progress else self.failures + 1
+            if first:
                 await self._keep()
                 self._tell("sync_failed", {"reason": err.reason})
         else:
@@ -302,6 +305,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         try:
             async for batch in ring.history(cursor):
                 await self.archive.commit(self.key, batch)
+                self._progress = True
         finally:
             self._again = ring.again
             async_warn_of_loss(self.hass, self.key, self.name, ring)
@@ -346,8 +350,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )
-        dr.async_get(self.hass).async_get_or_create(
+        registry = dr.async_get(self.hass)
+        device = registry.async_get_or_create(
             config_entry_id=self.config_entry.entry_id, **self.device_info
+        )
+        # The address of some rings changes.
+        registry.async_update_device(
+            device.id, new_connections={(CONNECTION_BLUETOOTH, self.contact.address)}
         )
 
     async def _recall(self, now: datetime) -> None:

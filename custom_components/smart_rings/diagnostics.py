@@ -9,6 +9,8 @@ from homeassistant.loader import async_get_loaded_integration
 from .const import DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
 
+LONGEST_TEXT = 40
+
 
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: RingConfigEntry
@@ -25,7 +27,7 @@ async def async_get_config_entry_diagnostics(
         "notes": memory.notes,
         "logging": {metric: str(every) for metric, every in memory.logging.items()},
         "clock": [[setting.at.isoformat(), str(setting.offset)] for setting in memory.clock],
-        "cursor": await coordinator.archive.cursor(coordinator.key),
+        "cursor": _outline(await coordinator.archive.cursor(coordinator.key)),
         "sync_interval": str(coordinator.interval),
         "polling_disabled": entry.pref_disable_polling,
         "last_sync": coordinator.last_sync and coordinator.last_sync.isoformat(),
@@ -36,6 +38,19 @@ async def async_get_config_entry_diagnostics(
         "dropped": dict(coordinator.dropped),
         "advertisement": _shape(coordinator),
     }
+
+
+def _outline(document: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON with its long texts as their length: half a recording may wait in a cursor."""
+    match document:
+        case str() if len(document) > LONGEST_TEXT:
+            return f"{len(document)} characters"
+        case list():
+            return [_outline(item) for item in document]
+        case dict():
+            return {key: _outline(value) for key, value in document.items()}
+        case _:
+            return document
 
 
 def _shape(coordinator: RingCoordinator) -> dict[str, Any] | None:

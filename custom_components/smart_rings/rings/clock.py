@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+import math
 
 from .models import ClockSetting, Span
 
@@ -93,8 +94,9 @@ class Clock:
         last, or ever.
         """
         target = self.target()
+        # The ring tells whole seconds that have passed.
         offset = timedelta(
-            seconds=round((ring_time.replace(tzinfo=UTC) - target.at).total_seconds())
+            seconds=math.ceil((ring_time.replace(tzinfo=UTC) - target.at).total_seconds())
         )
         if not self.settings:
             self.settings.append(ClockSetting(since or target.at - KEEP, offset))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, override
 import zlib
 
 from .. import recordings
-from ..errors import RingError, RingNotSupported, RingProtocolError, RingRefused
+from ..errors import RingError, RingNotSupported, RingProtocolError, RingRefused, RingTimeout
 from ..link import Channel, Framer
 from ..models import (
     Batch,
@@ -193,6 +193,7 @@ class OximeterRing(Ring):
         self._worn: bool | None = None
         self._clock_off: timedelta | None = None
         self._streamed = False
+        self._taken = 0
         self.memory.capabilities |= ALWAYS
         self.memory.logging = dict.fromkeys(recordings.RECORDED, timedelta(seconds=1))
 
@@ -261,6 +262,13 @@ class OximeterRing(Ring):
                         yield batch
             except (RingRefused, RingProtocolError) as err:
                 self.dropped[f"recording: {type(err).__name__}"] += 1
+            except RingTimeout:
+                if not (self.resumes and self._taken):
+                    raise
+                # Some rings give only so much per connection (oxyii.md §2).
+                self.dropped["recording: goes on in a new connection"] += 1
+                self._count_unread(names, marks)
+                return
         self._count_unread(names, marks)
         waits = self.memory.notes.get("waits", 0) + 1 if marks.part[1] or marks.bad else 0
         self.memory.notes["waits"] = waits
@@ -308,6 +316,7 @@ class OximeterRing(Ring):
                 if not (block := await self._read_block(len(data))):
                     break  # its size was not what can be read (oxyii.md §5.3)
                 data += block[: size - len(data)]
+                self._taken += len(block)
                 if self.resumes and len(data) - noted >= CHECKPOINT:
                     noted = len(data)
                     marks.part = (name, bytes(data))
