@@ -104,6 +104,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._reread = False
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
+        self._away: ContactError | None = None
         self._returned = True
         self._syncing: asyncio.Task[None] | None = None
 
@@ -119,14 +120,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     @property
     def hindrance(self) -> ContactError | None:
         """Why nothing comes from the ring now, if so."""
-        if paused := self.contact.paused:
-            return paused
-        if self.live.waiting:
-            return self.contact.unreachable(Reason.NO_FREE_CONNECTION)
-        if not self.in_range:
-            return self.contact.unreachable(Reason.OUT_OF_RANGE)
         over = self.error and self.error.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED)
-        return None if over else self.error
+        last = None if over else self.error
+        return self.contact.paused or self.live.waiting or self._away or last
 
     @property
     def rssi(self) -> int | None:
@@ -420,6 +416,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Notice that the ring came or left, and start a sync when one is due."""
         if self.in_range is not self._was_in_range:
             self._was_in_range = self.in_range
+            # Kept as it was then: Bluetooth counts the seconds, the recorder would each of them.
+            self._away = None if self.in_range else self.contact.unreachable(Reason.OUT_OF_RANGE)
             self._returned |= self.in_range
             _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
             self.async_update_listeners()
