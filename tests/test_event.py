@@ -127,6 +127,33 @@ async def test_naps_are_told_apart(air: Air) -> None:
     assert air.value(ring, "last_night_sleep") == "7.0"
 
 
+async def test_two_nights_in_a_day(air: Air) -> None:
+    """Of a shift worker; each is told, and the later is last night."""
+    ring = virtual("r12")
+    ring.clear()
+    first, second = local(3), local(11)
+    night(ring, first, 5)
+    await air.add(ring)
+    told = Told(air, ring)
+    night(ring, second, 3)
+    await air.passes(hours=4)
+    assert [datetime.fromisoformat(start) for start in told.nights()] == [first, second]
+    assert datetime.fromisoformat(air.value(ring, "fell_asleep")) == second
+    assert datetime.fromisoformat(air.value(ring, "woke_up")) == second + timedelta(hours=3)
+
+
+async def test_last_night_ends_before_the_next_morning(air: Air) -> None:
+    ring = virtual("r12")
+    await air.add(ring)
+    woke_up = datetime.fromisoformat(air.value(ring, "woke_up"))
+    await air.leave(ring)
+    until = woke_up + timedelta(hours=18) - dt_util.utcnow()
+    await air.passes(seconds=until.total_seconds() - 600)
+    assert datetime.fromisoformat(air.value(ring, "woke_up")) == woke_up
+    await air.passes(minutes=30)
+    assert air.value(ring, "woke_up") == STATE_UNKNOWN
+
+
 async def test_a_failure_is_told_once_until_it_is_over(air: Air) -> None:
     ring = virtual()
     entry = await air.add(ring)

@@ -1,50 +1,224 @@
 """An oximeter's nights in Home Assistant: taken once, whole, and told as they were."""
 
-from datetime import datetime, timedelta
-import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.smart_rings.const import DOMAIN
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.oximeter import Oximeter
-from tests.air import ADDRESS, Air, key_of, oximeter
+from tests.air import Air, key_of, oximeter
 
 MODELS = ("o2ring", "sleepu", "o2ring_s", "o2ring_s_aes", "s8_aw", "shqo2pro")
 
 
-async def taken(air: Air, ring: Oximeter) -> list[dict[str, Any]]:
-    """Return of the archive's recordings what `truth` tells of those of the ring."""
+async def taken(air: Air, ring: Oximeter) -> list[tuple[datetime, float, bytes]]:
+    """Return of each recording in the archive its start, its length in seconds, its bytes."""
     return [
-        {
-            "start": recording.start.isoformat(),
-            "duration": (recording.end - recording.start).total_seconds(),
-            "sha256": hashlib.sha256(recording.data).hexdigest(),
-        }
+        (recording.start, (recording.end - recording.start).total_seconds(), recording.data)
         for recording in await air.archive.recordings(key_of(ring))
     ]
 
 
-def held(ring: Oximeter) -> list[dict[str, Any]]:
+def held(ring: Oximeter) -> list[tuple[datetime, float, bytes]]:
     """Return what `taken` should be."""
     return [
-        {
-            "start": recording["start"],
-            "duration": recording["duration"],
-            "sha256": recording["sha256"],
-        }
-        for recording in ring.truth()["recordings"]
+        (recording.start, recording.duration, ring.content(recording))
+        for recording in sorted(ring.files, key=lambda recording: recording.start)
     ]
+
+
+def last_night(ring: Oximeter) -> dict[str, Any]:
+    """Return what there is to know of the ring's last recording."""
+    night: dict[str, Any] = ring.truth()["recordings"][-1]
+    return night
+
+
+def figures(night: dict[str, Any]) -> dict[str, float]:
+    """Work out what doesn't depend on a rule for drops."""
+    spo2 = [value for value in night["spo2"] if value]
+    pulse = [value for value in night["heart_rate"] if value]
+    below = [value for value in spo2 if value < 90]
+    return {
+        "recording_duration": night["duration"] / 60,
+        "recording_spo2_mean": sum(spo2) / len(spo2),
+        "recording_spo2_min": min(spo2),
+        "recording_below_90": len(below) * night["interval"] / 60,
+        "recording_below_90_share": 100 * len(below) / len(spo2),
+        "recording_pulse_mean": sum(pulse) / len(pulse),
+        "recording_pulse_min": min(pulse),
+        "recording_pulse_max": max(pulse),
+        "recording_o2_score": night["figures"]["score"] / 10,
+    }
+
+
+def events(air: Air, ring: Oximeter) -> list[dict[str, Any]]:
+    """Collect the events of a ring that say a recording was taken."""
+    told: list[dict[str, Any]] = []
+    entity_id = air.entity_id(ring, "event", "events")
+
+    def changed(event: Any) -> None:
+        state = event.data["new_state"]
+        if event.data["entity_id"] == entity_id and state:
+            if state.attributes.get("event_type") == "recording_recorded":
+                told.append(dict(state.attributes))
+
+    air.hass.bus.async_listen("state_changed", changed)
+    return told
+
+
+async def wear(air: Air, ring: Oximeter, **time: float) -> None:
+    """Wear a ring for some time, and let what follows happen."""
+    ring.worn = True
+    await air.passes(**time)
+    ring.worn = False
+    await air.passes(minutes=5)
 
 
 @pytest.mark.parametrize("model", MODELS)
 async def test_all_nights_are_taken_once(air: Air, model: str) -> None:
     ring = oximeter(model)
-    entry = await air.add(ring)
-    await air.passes(minutes=20)
-    print(ring.truth()["recordings"][0]["start"], entry.runtime_data.dropped, air.contacts(ring), entry.runtime_data.error)
+    await air.add(ring)
+    await air.passes(minutes=30)
     assert len(held(ring)) == 4
     assert await taken(air, ring) == held(ring)
+    assert not ring.abuse
+    content = await air.archive.content_hash(key_of(ring))
+    await air.passes(hours=2)
+    assert await air.archive.content_hash(key_of(ring)) == content
+
+
+@pytest.mark.parametrize("model", ["o2ring", "o2ring_s"])
+async def test_what_is_shown_of_the_last_night(air: Air, model: str) -> None:
+    ring = oximeter(model)
+    await air.add(ring)
+    await air.passes(minutes=5)
+    expected = figures(last_night(ring))
+    for key in expected:
+        if er.async_get(air.hass).async_get(air.entity_id(ring, "sensor", key) or "").disabled_by:
+            await air.enable(ring, "sensor", key)
+    for key, value in expected.items():
+        assert float(air.value(ring, key)) == pytest.approx(value), key
+    end = datetime.fromisoformat(last_night(ring)["start"]) + timedelta(
+        seconds=last_night(ring)["duration"]
+    )
+    assert air.state(ring, "recording_spo2_min").attributes["measured_at"] == end
+    await air.passes(hours=18)
+    assert air.value(ring, "recording_spo2_min") == STATE_UNKNOWN
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> None:
+    ring = oximeter(model, days=0)
+    entry = await air.add(ring)
+    told = events(air, ring)
+    assert not held(ring)
+    ring.worn = True
+    await air.passes(minutes=10)
+    assert air.value(ring, "worn", "binary_sensor") == STATE_ON
+    coordinator = entry.runtime_data
+    contacts = len(air.contacts(ring))
+    for metric in (Metric.SPO2, Metric.HEART_RATE):
+        sample = coordinator.sample(metric)
+        assert sample is not None, metric
+    await air.passes(minutes=50)
+    assert len(air.contacts(ring)) > contacts
+    assert not await taken(air, ring)
+
+    ring.worn = False
+    await air.passes(minutes=10)
+    assert len(held(ring)) == 1
+    assert await taken(air, ring) == held(ring)
+    assert air.value(ring, "worn", "binary_sensor") == STATE_OFF
+    assert air.value(ring, "spo2") == STATE_UNKNOWN
+    (event,) = told
+    assert event["start"] == last_night(ring)["start"]
+    assert event["spo2_min"] == figures(last_night(ring))["recording_spo2_min"]
+    assert event["duration"] == figures(last_night(ring))["recording_duration"]
+
+    await air.restart(entry)
+    await air.passes(hours=1)
+    assert len(told) == 1
+
+
+async def test_live_values_are_those_of_the_ring(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    ring.worn = True
+    ring.pinned = {"spo2": 93, "pulse": 51, "perfusion": 42, "motion": 7}
+    await air.add(ring)
+    assert air.value(ring, "spo2") == "93"
+    assert air.value(ring, "heart_rate") == "51"
+    assert air.value(ring, "battery") == str(ring.battery)
+    ring.pinned = {"spo2": 255, "pulse": 65535}
+    await air.passes(minutes=2)
+    assert air.value(ring, "spo2") == STATE_UNKNOWN
+    assert air.value(ring, "heart_rate") == STATE_UNKNOWN
+
+
+async def test_a_ring_that_told_all_may_go_to_sleep(air: Air) -> None:
+    ring = oximeter("o2ring_s", days=0)
+    ring.charging = False
+    await air.add(ring)
+    await wear(air, ring, minutes=30)
+    assert await taken(air, ring) == held(ring) != []
+    assert not ring.awake
+    contacts = len(air.contacts(ring))
+    await air.passes(hours=3)
+    assert len(air.contacts(ring)) == contacts
+
+
+async def test_a_moment_on_the_finger_is_not_the_last_night(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    await air.add(ring)
+    told = events(air, ring)
+    shown = air.value(ring, "recording_duration")
+    await wear(air, ring, minutes=4)
+    assert len(await taken(air, ring)) == 5
+    assert air.value(ring, "recording_duration") == shown
+    assert not told
+
+
+async def test_warning_before_a_night_is_overwritten(air: Air) -> None:
+    ring = oximeter("o2ring_s", days=0)
+    await air.add(ring)
+    issues = ir.async_get(air.hass)
+    issue = f"recordings_unread_{key_of(ring)}"
+    for night in range(3):
+        assert (issues.async_get_issue(DOMAIN, issue) is None) == (night < 3)
+        ring.worn = True
+        await air.passes(minutes=30)
+        # It is taken off far away.
+        await air.leave(ring)
+        ring.worn = False
+        await air.passes(hours=12)
+        ring.worn = True
+        await air.come_back(ring)
+    assert issues.async_get_issue(DOMAIN, issue)
+    ring.worn = False
+    await air.passes(minutes=10)
+    assert len(await taken(air, ring)) == 4
+    assert issues.async_get_issue(DOMAIN, issue) is None
+
+
+async def test_at_most_20_entities_are_enabled(air: Air) -> None:
+    ring = oximeter("s8_aw")
+    ring.worn = True
+    await air.add(ring)
+    await air.passes(minutes=5)
+    registered = [e for e in er.async_get(air.hass).entities.values() if e.platform == DOMAIN]
+    enabled = {e.unique_id.removeprefix(f"{key_of(ring)}_") for e in registered if not e.disabled}
+    assert len(enabled) <= 20
+    assert {"spo2", "heart_rate", "worn", "recording_spo2_min"} <= enabled
+    off = {e.unique_id.removeprefix(f"{key_of(ring)}_") for e in registered if e.disabled}
+    assert {"perfusion_index", "motion", "voltage"} <= off
+
+
+async def test_under_a_new_address_it_is_the_same_ring(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    await air.add(ring)
+    assert dt_util.utcnow().tzinfo is UTC

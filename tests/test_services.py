@@ -201,6 +201,19 @@ async def test_export(air: Air, folder: Path, *, packed: bool) -> None:
     assert files(folder) == sorted(expected)
 
 
+async def test_export_of_a_time_without_records_writes_nothing(air: Air, folder: Path) -> None:
+    _, entry = await added(air)
+    answer = await call(
+        air.hass,
+        "export",
+        response=True,
+        ring=entry.entry_id,
+        folder=str(folder),
+        end_time="2020-01-01 00:00:00",
+    )
+    assert answer["files"] == files(folder) == []
+
+
 async def test_export_only_where_it_is_allowed(air: Air, folder: Path) -> None:
     _, entry = await added(air)
     (folder / "link").symlink_to(folder.parent)

@@ -33,6 +33,8 @@ EVENTS = (
             "nap_recorded": Capability.SLEEP,
             "recording_recorded": Capability.RECORDING,
             "sync_failed": None,
+            "live_paused": Capability.LIVE,
+            "live_ended": Capability.LIVE,
         },
     ),
 )

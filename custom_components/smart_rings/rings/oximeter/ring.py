@@ -243,12 +243,15 @@ class OximeterRing(Ring):
         self.unread = self.memory.notes.get("unread", 0)
         self.again = SOON
         readable = await self._files_readable()
+        was_worn = "worn_at" in self.memory.notes
         self._count_wearing()
         if not readable:
             self.again = SOON if self._worn or self._streamed else None
             return
         names = await self._list()
         marks = Marks.of(cursor, names)
+        # What was recorded until just now is listed only when the ring has counted down.
+        missing = was_worn and marks.done.issuperset(names)
         self._count_unread(names, marks)
         for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
             ring_time = name_time(name)
@@ -271,7 +274,7 @@ class OximeterRing(Ring):
                 return
         self._count_unread(names, marks)
         waits = self.memory.notes.get("waits", 0) + 1 if marks.part[1] or marks.bad else 0
-        self.memory.notes["waits"] = waits
+        self.memory.notes["waits"] = waits = waits or int(missing)
         # Each connection keeps the ring on the air (oxyii.md §11): not for ever.
         self.again = SOON if 0 < waits <= ATTEMPTS else None
 
