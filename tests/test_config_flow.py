@@ -15,6 +15,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_ADDRESS, CONF_MODEL
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -24,7 +25,8 @@ from custom_components.smart_rings.rings.models import RingInfo
 from ringsim.rings.base import Service
 from ringsim.rings.colmi import COLMI
 from ringsim.rings.colmi import ColmiRing as ColmiVirtual
-from tests.air import ADDRESS, ADVERTISING, OTHER, Air, virtual
+from ringsim.rings.oximeter import Oximeter
+from tests.air import ADDRESS, ADVERTISING, OTHER, Air, oximeter, virtual
 
 
 class OtherGadget(ColmiVirtual):
@@ -266,6 +268,62 @@ async def test_a_ring_that_comes_back_under_a_new_address(air: Air, by_serial: N
     assert result["reason"] == "already_configured"
     assert entry.data[CONF_ADDRESS] == OTHER
     assert len(air.hass.config_entries.async_entries(DOMAIN)) == 1
+
+
+async def added_oximeter(air: Air) -> tuple[Oximeter, ConfigEntry]:
+    ring = oximeter("o2ring_s")
+    await air.heard(ring)
+    result = await confirm(air, await discovered(air))
+    entry = result["result"]
+    assert isinstance(entry, ConfigEntry)
+    assert (entry.unique_id, entry.title) == (ring.serial, ring.name)
+    await air.passes(minutes=5)
+    return ring, entry
+
+
+def moved(ring: Oximeter) -> Oximeter:
+    """Return the ring with another random address, as after a reset; it has the same name."""
+    other = oximeter("o2ring_s", OTHER)
+    other.serial, other.name = ring.serial, ring.name
+    return other
+
+
+async def test_a_missing_oximeter_is_followed_to_its_new_address(air: Air) -> None:
+    ring, entry = await added_oximeter(air)
+    taken = len(await air.archive.recordings(ring.serial))
+    air.radio.leave(ADDRESS)
+    await air.passes(minutes=20)
+    other = moved(ring)
+    await air.heard(other)
+    await air.passes(minutes=10)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert entry.data[CONF_ADDRESS] == OTHER
+    (device,) = dr.async_entries_for_config_entry(dr.async_get(air.hass), entry.entry_id)
+    assert device.connections == {(dr.CONNECTION_BLUETOOTH, OTHER)}
+    assert air.value(ring, "battery") == str(other.battery)
+    assert len(await air.archive.recordings(ring.serial)) >= taken
+
+
+async def test_an_oximeter_of_somebody_else_is_tried_once(air: Air) -> None:
+    ring, entry = await added_oximeter(air)
+    air.radio.leave(ADDRESS)
+    await air.passes(minutes=20)
+    other = moved(ring)
+    other.serial = "9999999999"
+    await air.heard(other)
+    assert len(air.contacts(other)) == 1
+    assert await discovered(air)
+    bluetooth.async_rediscover_address(air.hass, OTHER)
+    await air.passes(minutes=10)
+    assert len(air.contacts(other)) == 1
+    assert entry.data[CONF_ADDRESS] == ADDRESS
+
+
+async def test_no_oximeter_is_tried_while_none_is_missing(air: Air) -> None:
+    ring, _ = await added_oximeter(air)
+    other = moved(ring)
+    await air.heard(other)
+    assert not air.contacts(other)
 
 
 async def test_reconfigure_to_a_new_address(air: Air, by_serial: None) -> None:

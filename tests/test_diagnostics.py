@@ -6,7 +6,7 @@ from homeassistant.helpers.json import JSONEncoder
 
 from custom_components.smart_rings.diagnostics import async_get_config_entry_diagnostics
 from ringsim.rings.base import Faults
-from tests.air import Air, virtual
+from tests.air import Air, oximeter, virtual
 
 
 async def test_diagnostics(air: Air) -> None:
@@ -48,3 +48,15 @@ async def test_diagnostics_of_a_ring_that_is_long_gone(air: Air) -> None:
     assert told["in_range"] is False
     assert told["advertisement"] is None
     assert told["rssi"] is None
+
+
+async def test_half_a_recording_is_not_told(air: Air) -> None:
+    """What came of a download that broke off waits in the cursor, and is a person's night."""
+    ring = oximeter("o2ring_s")
+    ring.faults.drop_after = 200
+    ring.faults.drop_after_each = True
+    entry = await air.add(ring)
+    assert len((await air.archive.cursor(ring.serial))["part"][1]) > 1000
+    told = await async_get_config_entry_diagnostics(air.hass, entry)
+    assert told["cursor"]["part"][1].endswith(" characters")
+    assert ring.serial not in json.dumps(told, cls=JSONEncoder)

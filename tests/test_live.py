@@ -13,7 +13,7 @@ import pytest
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing
-from tests.air import OTHER, Air, virtual
+from tests.air import OTHER, Air, oximeter, virtual
 
 MEASURE, STOP = 0x69, 0x6A
 INTERVAL = timedelta(seconds=10)
@@ -280,3 +280,30 @@ async def test_it_gives_way_when_others_hold_the_rest(air: Air) -> None:
     assert dt_util.utcnow() - synced < timedelta(minutes=16)
     assert is_live(air, ring)
     await switch(air, ring, on=False)
+
+
+async def test_live_values_of_an_oximeter_until_it_is_taken_off(air: Air) -> None:
+    ring = oximeter("o2ring_s", days=0)
+    ring.worn = True
+    await air.add(ring, live_duration=240)
+    await air.passes(minutes=5)
+    before = len(air.contacts(ring))
+    entity_id = air.state(ring, "live", "switch").entity_id
+    await air.hass.services.async_call("switch", "turn_on", {"entity_id": entity_id}, blocking=True)
+    await asyncio.sleep(3600)
+    # Nothing breaks into the link while there is nothing to take.
+    assert len(air.contacts(ring)) == before + 1
+    assert air.value(ring, "live", "switch") == STATE_ON
+    ring.pinned = {"spo2": 88, "pulse": 77}
+    await asyncio.sleep(15)
+    assert air.value(ring, "spo2") == "88"
+    assert air.value(ring, "heart_rate") == "77"
+
+    ring.pinned = {}
+    ring.worn = False
+    await air.passes(minutes=6)
+    assert air.value(ring, "live", "switch") == STATE_OFF
+    assert air.value(ring, "spo2") == STATE_UNKNOWN
+    (recording,) = await air.archive.recordings(ring.serial)
+    assert recording.data == ring.content(ring.files[0])
+    assert not await air.archive.samples(ring.serial, Metric.SPO2, recording.start, recording.end)

