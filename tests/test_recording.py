@@ -101,7 +101,9 @@ async def test_what_is_shown_of_the_last_night(air: Air, model: str) -> None:
     await air.passes(minutes=5)
     expected = figures(last_night(ring))
     for key in expected:
-        if er.async_get(air.hass).async_get(air.entity_id(ring, "sensor", key) or "").disabled_by:
+        entity = er.async_get(air.hass).async_get(air.entity_id(ring, "sensor", key) or "")
+        assert entity
+        if entity.disabled:
             await air.enable(ring, "sensor", key)
     for key, value in expected.items():
         assert float(air.value(ring, key)) == pytest.approx(value), key

@@ -37,11 +37,14 @@ from custom_components.smart_rings.rings.models import (
     Metric,
     Phase,
     Record,
+    Recording,
+    RecordingFormat,
     Sample,
     Sleep,
     Stage,
 )
 from custom_components.smart_rings.statistics import Statistics
+from tests.rings.fake_oximeter import format_a
 
 RING = "AA:BB:CC:00:11:22"
 SENSOR = "sensor.ring_heart_rate"
@@ -381,6 +384,52 @@ async def test_a_night_that_grew_leaves_no_row_behind(home: Home) -> None:
     await home.statistics.flush()
     assert await figures(home, "sleep") == {morning - 24 * HOUR: 480, morning + HOUR: 420}
     assert await figures(home, "deep_sleep") == {morning - 24 * HOUR: 120}
+
+
+def recording(start: datetime, seconds: int) -> Recording:
+    data = format_a(seconds, start)
+    return Recording(start, timedelta(seconds=1), seconds, RecordingFormat.OXYII, data)
+
+
+def seconds_of(recorded: Recording, metric: Metric) -> list[Sample]:
+    """Read a recording row by row."""
+    column = recorded.data[10 if metric is Metric.SPO2 else 11 : -48 : 3]
+    return [
+        Sample(metric, recorded.start + second * recorded.interval, value)
+        for second, value in enumerate(column)
+    ]
+
+
+async def test_the_seconds_of_a_recording_stand_in_the_sensors_own_series(home: Home) -> None:
+    spo2 = "sensor.ring_spo2"
+    home.add_sensor(spo2, Metric.SPO2)
+    home.hass.states.async_set(spo2, "unknown", MEASUREMENT | {"unit_of_measurement": "%"})
+    await home.compile(NOON + 5 * MINUTE)
+    recorded = recording(NOON - 5 * HOUR - 7 * MINUTE, 2 * 3600 + 11)
+    await home.sync(recorded)
+    await home.statistics.flush()
+    for entity_id, metric in ((spo2, Metric.SPO2), (SENSOR, Metric.HEART_RATE)):
+        samples = seconds_of(recorded, metric)
+        assert await home.rows(entity_id) == expected(samples, HOUR)
+        assert await home.rows(entity_id, "5minute") == expected(samples, FIVE)
+    assert await home.archive.stale() == []
+    await home.assert_neighbour_is_whole(hours=0, fives=1)
+
+
+async def test_the_figures_of_a_recording_stand_at_the_hour_of_its_end(home: Home) -> None:
+    first, second = recording(NOON - 30 * HOUR, 7200), recording(NOON - 6 * HOUR, 5400)
+    await home.sync(first, second, recording(NOON - 3 * HOUR, 60))
+    await home.statistics.flush()
+    ends = (NOON - 28 * HOUR, NOON - 5 * HOUR)
+    assert await figures(home, "recording_duration") == dict(zip(ends, (120, 90), strict=True))
+    lowest = [min(s.value for s in seconds_of(r, Metric.SPO2)) for r in (first, second)]
+    assert await figures(home, "recording_spo2_min") == dict(zip(ends, lowest, strict=True))
+    meta = await home.meta("smart_rings:aa_bb_cc_00_11_22_recording_spo2_mean")
+    assert (meta["name"], meta["unit_of_measurement"]) == (f"{RING} recording spo2 mean", "%")
+
+    await home.archive.delete(RING, NOON - 7 * HOUR)
+    await home.statistics.flush()
+    assert await figures(home, "recording_duration") == {ends[0]: 120}
 
 
 async def test_deleted_history_leaves_the_statistics(home: Home) -> None:
