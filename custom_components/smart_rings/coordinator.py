@@ -98,6 +98,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.error: ContactError | None = None
         self.live = Live(self, self._option(CONF_LIVE_INTERVAL), self._option(CONF_LIVE_DURATION))
         self.failures = 0
+        self.failing_since: datetime | None = None
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
         self._announced: dict[str, datetime] = {}
@@ -279,6 +280,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.settings = stored.get("settings", {})
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         self.failures = stored.get("failures", 0)
+        self.failing_since = dt_util.parse_datetime(stored.get("failing_since") or "")
         self._announced = {
             kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
         }
@@ -310,6 +312,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             self.error = err
             self.failures += 1
             if self.failures == 1:
+                self.failing_since = dt_util.utcnow()
                 await self._keep()
                 self.tell("sync_failed", {"reason": err.reason})
         else:
@@ -317,6 +320,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
                 self.failures = 0
+                self.failing_since = None
                 await self._keep()
             await self._announce()
         self._returned = False
@@ -369,6 +373,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "settings": self.settings,
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
                 "failures": self.failures,
+                "failing_since": self.failing_since and self.failing_since.isoformat(),
                 "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )
