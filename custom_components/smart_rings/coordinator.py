@@ -196,6 +196,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def async_hand_over(self) -> None:
         """Leave the ring to its phone app; nothing goes to it any more when this returns."""
+        self._returned = True
         until = dt_util.utcnow() + self._option(CONF_HAND_OVER_DURATION)
         await asyncio.gather(self.contact.pause(until), self.live.stop(Reason.PAUSED))
         await self._keep()
@@ -204,7 +205,6 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     async def async_take_back(self) -> None:
         """Talk to the ring again, now."""
         self.contact.paused_until = None
-        self._returned = True
         await self._keep()
         self.async_update_listeners()
         self._look()
