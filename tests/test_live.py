@@ -16,6 +16,7 @@ from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing
 from tests.air import OTHER, Air, virtual
+from tests.virtual_scanner import VirtualScanner
 
 MEASURE, STOP = 0x69, 0x6A
 INTERVAL = timedelta(seconds=10)
@@ -324,3 +325,23 @@ async def test_a_ring_that_is_away_is_not_connected_to_again_and_again(air: Air)
     with patch("custom_components.smart_rings.contact.establish_connection") as tried:
         await asyncio.sleep(240)
     assert not tried.called
+
+
+async def test_rings_at_the_ends_of_a_house_leave_each_other_alone(air: Air) -> None:
+    far = VirtualScanner(air.radio, "AA:00:00:00:00:02")
+    far.start(air.hass)
+    one, other, third = rings = [virtual(address=address) for address in ADDRESSES[:3]]
+    for ring in (one, other):
+        air.radio.set_rssi(ring.address, far.source, None)
+    air.radio.set_rssi(third.address, air.proxy.source, None)
+    for ring in rings:
+        await air.add(ring)
+    for ring in rings:
+        await switch(air, ring)
+    await asyncio.sleep(60)
+    for ring in rings:
+        assert air.value(ring, "heart_rate") == str(ring.live["heart_rate"])
+        assert air.value(ring, "contact") == "ok"
+    for ring in rings:
+        await switch(air, ring, on=False)
+    far.stop()
