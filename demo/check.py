@@ -131,6 +131,7 @@ EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
     **{key: partial(Truth.night, figure=figure) for key, figure in NIGHT_FIGURES.items()},
     **dict.fromkeys(IDLE, lambda _: "off"),
     "battery": lambda truth: str(truth.held["battery"]),
+    "contact": lambda _: "ok",
     "charging": lambda truth: "on" if truth.held["charging"] else "off",
     "in_range": lambda _: "on",
     "last_measurement": Truth.last_measurement,

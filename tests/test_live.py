@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.core import Event, EventStateChangedData, State
@@ -10,10 +11,12 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.smart_rings.archive import Archive
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing
 from tests.air import OTHER, Air, oximeter, virtual
+from tests.virtual_scanner import VirtualScanner
 
 MEASURE, STOP = 0x69, 0x6A
 INTERVAL = timedelta(seconds=10)
@@ -307,3 +310,65 @@ async def test_live_values_of_an_oximeter_until_it_is_taken_off(air: Air) -> Non
     (recording,) = await air.archive.recordings(ring.serial)
     assert recording.data == ring.content(ring.files[0])
     assert not await air.archive.samples(ring.serial, Metric.SPO2, recording.start, recording.end)
+
+
+async def test_to_turn_it_on_twice_is_once(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    until = air.state(ring, "live", "switch").attributes["until"]
+    await asyncio.sleep(60)
+    await switch(air, ring)
+    assert air.state(ring, "live", "switch").attributes["until"] == until
+    starts = [p.value[0] for p in air.sent(ring) if p.value and p.value[0] == MEASURE]
+    assert len(starts) == 1
+    await switch(air, ring, on=False)
+
+
+async def test_an_error_of_the_archive_ends_it(air: Air, caplog: pytest.LogCaptureFixture) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    with patch.object(Archive, "add", side_effect=OSError("disk full")):
+        await asyncio.sleep(60)
+    assert "disk full" in caplog.text
+    assert not is_live(air, ring)
+    assert event(air, ring) == ("live_ended", "unexpected_error")
+    assert not air.radio.links
+    await switch(air, ring)
+    await asyncio.sleep(30)
+    assert air.value(ring, "heart_rate") == str(ring.live["heart_rate"])
+    await switch(air, ring, on=False)
+
+
+async def test_a_ring_that_is_away_is_not_connected_to_again_and_again(air: Air) -> None:
+    """Scanners hear nothing while they try."""
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    await asyncio.sleep(60)
+    ring.faults.hang_on_connect = True
+    air.radio.leave(ring.address)
+    with patch("custom_components.smart_rings.contact.establish_connection") as tried:
+        await asyncio.sleep(240)
+    assert not tried.called
+
+
+async def test_rings_at_the_ends_of_a_house_leave_each_other_alone(air: Air) -> None:
+    far = VirtualScanner(air.radio, "AA:00:00:00:00:02")
+    far.start(air.hass)
+    one, other, third = rings = [virtual(address=address) for address in ADDRESSES[:3]]
+    for ring in (one, other):
+        air.radio.set_rssi(ring.address, far.source, None)
+    air.radio.set_rssi(third.address, air.proxy.source, None)
+    for ring in rings:
+        await air.add(ring)
+    for ring in rings:
+        await switch(air, ring)
+    await asyncio.sleep(60)
+    for ring in rings:
+        assert air.value(ring, "heart_rate") == str(ring.live["heart_rate"])
+        assert air.value(ring, "contact") == "ok"
+    for ring in rings:
+        await switch(air, ring, on=False)
+    far.stop()

@@ -335,3 +335,31 @@ async def test_statistics_follow(
     assert await sums() == [250]
     await call(hass, "delete_history", ring=entry.entry_id)
     assert await sums() == []
+
+
+async def test_measure_returns_what_the_ring_measured(air: Air) -> None:
+    ring, entry = await added(air)
+    ring.live["spo2"] = 94
+    answer = await call(air.hass, "measure", response=True, ring=entry.entry_id, metric="spo2")
+    assert (answer["metric"], answer["value"], answer["unit"]) == ("spo2", 94, "%")
+    assert dt_util.utcnow() - when(answer["measured_at"]) < timedelta(minutes=1)
+    values = await readings(air, Metric.SPO2, entry.entry_id, start_time=WEEK_AGO)
+    assert values[-1] == {"start": answer["measured_at"], "value": 94}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "key"), [("worn", False, "not_worn"), ("charging", True, "charging")]
+)
+async def test_measure_is_refused_in_words(air: Air, attribute: str, value: bool, key: str) -> None:
+    ring, entry = await added(air)
+    setattr(ring, attribute, value)
+    with pytest.raises(HomeAssistantError) as caught:
+        await call(air.hass, "measure", ring=entry.entry_id, metric="heart_rate")
+    assert caught.value.translation_key == key
+
+
+async def test_measure_what_the_ring_can_not(air: Air) -> None:
+    _, entry = await added(air, virtual("r02"))
+    with pytest.raises(ServiceValidationError, match="does not measure") as caught:
+        await call(air.hass, "measure", ring=entry.entry_id, metric="hrv")
+    assert caught.value.translation_key == "cannot_measure"

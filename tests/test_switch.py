@@ -54,7 +54,7 @@ async def hand_over(air: Air, ring: ColmiRing, *, on: bool = True) -> None:
 
 async def test_not_one_packet_while_the_phone_app_has_the_ring(air: Air) -> None:
     ring = virtual()
-    await air.add(ring, hand_over_duration=30)
+    await air.add(ring, sync_interval=240, hand_over_duration=30)
     shown = {key: air.value(ring, key) for key in ("battery", "heart_rate", "last_sync")}
     await hand_over(air, ring)
     until = dt_util.utcnow() + timedelta(minutes=30)

@@ -18,6 +18,7 @@ from homeassistant.components.bluetooth import (
     BluetoothReachabilityIntent,
     async_address_reachability_diagnostics,
     async_ble_device_from_address,
+    async_current_scanners,
     async_scanner_devices_by_address,
 )
 from homeassistant.core import HomeAssistant
@@ -228,7 +229,16 @@ class Contact:
         """Leave one connection of each scanner to other integrations."""
         paths = self._paths()
         fewest = min((slots for slots, _ in paths), default=CONNECTIONS)
-        return Room(max(1, fewest - 1), any(free for _, free in paths))
+        return Room(max(1, fewest - 1), any(free for _, free in paths), self._elsewhere())
+
+    def _elsewhere(self) -> frozenset[str]:
+        """Return what is connected through scanners that don't hear this ring."""
+        found = async_scanner_devices_by_address(self.hass, self.address, connectable=True)
+        near = {device.scanner.source for device in found}
+        far = (
+            s.get_allocations() for s in async_current_scanners(self.hass) if s.source not in near
+        )
+        return frozenset(address for has in far if has and near for address in has.allocated)
 
     def _why_not(self) -> Reason:
         """Judge why a ring that was heard did not accept a connection."""

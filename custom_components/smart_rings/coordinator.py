@@ -40,7 +40,6 @@ from .const import (
 from .contact import Contact, ContactError, Reason
 from .live import Live
 from .recording import Report, is_told, last_recording
-from .repairs import async_warn_of_loss
 from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
@@ -101,6 +100,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.error: ContactError | None = None
         self.live = Live(self, self._option(CONF_LIVE_INTERVAL), self._option(CONF_LIVE_DURATION))
         self.failures = 0
+        self.failing_since: datetime | None = None
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
         self._reports: list[Report] = []
@@ -208,6 +208,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def async_hand_over(self) -> None:
         """Leave the ring to its phone app; nothing goes to it any more when this returns."""
+        self._returned = True
         until = dt_util.utcnow() + self._option(CONF_HAND_OVER_DURATION)
         await asyncio.gather(self.contact.pause(until), self.live.stop(Reason.PAUSED))
         await self._keep()
@@ -216,7 +217,6 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     async def async_take_back(self) -> None:
         """Talk to the ring again, now."""
         self.contact.paused_until = None
-        self._returned = True
         await self._keep()
         self.async_update_listeners()
         self._look()
@@ -292,6 +292,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.settings = stored.get("settings", {})
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         self.failures = stored.get("failures", 0)
+        self.failing_since = dt_util.parse_datetime(stored.get("failing_since") or "")
         self._announced = {
             kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
         }
@@ -325,6 +326,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             # What is taken bit by bit over a bad link is no reason to try less often.
             first, self.failures = not self.failures, 1 if self._progress else self.failures + 1
             if first:
+                self.failing_since = dt_util.utcnow()
                 await self._keep()
                 self.tell("sync_failed", {"reason": err.reason})
         else:
@@ -332,6 +334,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
                 self.failures = 0
+                self.failing_since = None
                 await self._keep()
             await self._announce()
         self._returned = False
@@ -348,7 +351,6 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 self._progress = True
         finally:
             self._again = ring.again
-            async_warn_of_loss(self.hass, self.key, self.name, ring)
         if ring.clock_due():
             await ring.set_time()
         if self.settings_at is None or dt_util.utcnow() - self.settings_at >= SETTINGS_INTERVAL:
@@ -389,6 +391,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "settings": self.settings,
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
                 "failures": self.failures,
+                "failing_since": self.failing_since and self.failing_since.isoformat(),
                 "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )

@@ -34,6 +34,8 @@ async def async_get_config_entry_diagnostics(
         "in_range": coordinator.in_range,
         "rssi": coordinator.rssi,
         "failures": coordinator.failures,
+        "live": coordinator.live.is_on,
+        "paused": coordinator.contact.paused is not None,
         "reason": coordinator.error and coordinator.error.reason,
         "dropped": dict(coordinator.dropped),
         "advertisement": _shape(coordinator),

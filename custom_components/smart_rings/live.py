@@ -95,6 +95,9 @@ class Live:
                 self._began.set_exception(err)
                 return
             reason = err.reason
+        except Exception:
+            _LOGGER.exception("Unexpected error while %s was live", self._coordinator.name)
+            reason = "unexpected_error"
         finally:
             self.until = None
             self.waiting = None

@@ -1,4 +1,4 @@
-"""Actions: what was recorded in figures and files, read again, or deleted."""
+"""Actions: what was recorded in figures and files, read again, or deleted; measuring now."""
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -28,12 +28,13 @@ from .archive import Bucket
 from .const import DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
 from .export import samples_table, sleep_table, write
-from .rings.models import METRICS, Metric, Sample, Sleep
+from .rings.models import METRICS, Capability, Metric, Sample, Sleep
 from .sleep import figures
 from .statistics import Statistics
 
 ATTR_RING = "ring"
 ATTR_METRICS = "metrics"
+ATTR_METRIC = "metric"
 ATTR_START = "start_time"
 ATTR_END = "end_time"
 ATTR_PERIOD = "period"
@@ -48,6 +49,8 @@ PERIODS = {
     "hour": timedelta(hours=1),
     DAY: timedelta(minutes=15),
 }
+
+MEASURABLE = [metric for metric in Metric if f"measure_{metric}" in Capability]
 
 _STATISTICS: HassKey[Statistics] = HassKey(f"{DOMAIN}_statistics")
 
@@ -157,6 +160,20 @@ def _sleep(sleep: Sleep) -> dict[str, Any]:
     }
 
 
+async def _measure(call: ServiceCall) -> ServiceResponse:
+    """Measure once, now; return the result."""
+    coordinator, metric = _coordinator(call), Metric(call.data[ATTR_METRIC])
+    if f"measure_{metric}" not in coordinator.memory.capabilities:
+        raise _wrong("cannot_measure", name=coordinator.name)
+    sample = await coordinator.async_measure(metric)
+    return {
+        "metric": metric,
+        "value": sample.value,
+        "unit": METRICS[metric].unit,
+        "measured_at": _local(sample.end),
+    }
+
+
 async def _export(call: ServiceCall) -> ServiceResponse:
     """Write what was recorded into files; return their paths."""
     coordinator = _coordinator(call)
@@ -211,6 +228,12 @@ ACTIONS = (
         SupportsResponse.ONLY,
     ),
     _Action("get_sleep", _get_sleep, SINCE, SupportsResponse.ONLY),
+    _Action(
+        "measure",
+        _measure,
+        {**RING, vol.Required(ATTR_METRIC): vol.In(MEASURABLE)},
+        SupportsResponse.OPTIONAL,
+    ),
     _Action(
         "export",
         _export,

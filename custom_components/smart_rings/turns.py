@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 
 class Room(NamedTuple):
-    """How many of our links the scanners near a ring may carry, and whether one is free at all."""
+    """How many of our links the scanners near a ring may carry, and whether one is free at all.
+
+    Rings that are connected `elsewhere` take none of it.
+    """
 
     links: int
     free: bool
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -78,23 +82,17 @@ class Turns:
             if own := self.of(turn.address):
                 if own.live:
                     own.end(for_own=True)
-            elif self._fits(turn):
+                continue
+            links, free, elsewhere = turn.room()
+            near = [held for held in self._held if held.address not in elsewhere]
+            live = [held for held in near if held.live]
+            # Without a live link to end, only trying shows whether others free one in time.
+            if len(near) < links and (free or not live):
                 self._waiting.remove(turn)
                 self._held.append(turn)
                 turn.came.set()
             else:
                 # Who came later and would fit has to wait, or this one might wait for ever.
-                if not turn.back:
-                    self._make_room()
+                if live and not turn.back and all(held.for_own is None for held in near):
+                    live[0].end(for_own=False)
                 return
-
-    def _fits(self, turn: Turn) -> bool:
-        links, free = turn.room()
-        # Without a live link to end, only trying shows whether others free one in time.
-        return len(self._held) < links and (free or not any(held.live for held in self._held))
-
-    def _make_room(self) -> None:
-        if all(turn.for_own is None for turn in self._held):
-            live = next((turn for turn in self._held if turn.live), None)
-            if live:
-                live.end(for_own=False)

@@ -275,6 +275,8 @@ class RingMemory:
     doubts: list[Span] = field(default_factory=list)
     logging: dict[Metric, timedelta] = field(default_factory=dict)
     """How often the ring records a metric by itself."""
+    unread: int = 0
+    """How many recordings it holds, as far as known, that were not taken."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What a family remembers for itself: refusals, the request form that worked. JSON."""
 
@@ -290,6 +292,7 @@ class RingMemory:
             "clock": [[s.at.timestamp(), s.offset.total_seconds()] for s in self.clock],
             "doubts": [[start.timestamp(), end.timestamp()] for start, end in self.doubts],
             "logging": {metric: every.total_seconds() for metric, every in self.logging.items()},
+            "unread": self.unread,
             "notes": self.notes,
         }
 
@@ -314,5 +317,6 @@ class RingMemory:
                 for metric, every in data.get("logging", {}).items()
                 if metric in Metric
             },
+            unread=data.get("unread", 0),
             notes=dict(data.get("notes", {})),
         )

@@ -54,8 +54,6 @@ class Ring(ABC):
         self.clock = clock
         self.model = model
         self.dropped: Counter[str] = Counter()
-        self.unread = 0
-        """After `history`: how many recordings it holds, as far as known, that were not taken."""
         self.again: timedelta | None = None
         """After `history`: how soon to ask again, where a usual interval may be too long."""
 

@@ -240,7 +240,6 @@ class OximeterRing(Ring):
 
     @override
     async def history(self, cursor: Cursor) -> AsyncGenerator[Batch]:
-        self.unread = self.memory.notes.get("unread", 0)
         self.again = SOON
         readable = await self._files_readable()
         was_worn = "worn_at" in self.memory.notes
@@ -285,13 +284,11 @@ class OximeterRing(Ring):
             notes.pop("worn_at", None)
             return
         if now - notes.get("worn_at", 0) > ANOTHER.total_seconds():
-            self.unread += 1
-            notes["unread"] = self.unread
+            self.memory.unread += 1
         notes["worn_at"] = now
 
     def _count_unread(self, names: Iterable[str], marks: Marks) -> None:
-        self.unread = len(set(names) - marks.done - marks.sizes.keys())
-        self.memory.notes["unread"] = self.unread
+        self.memory.unread = len(set(names) - marks.done - marks.sizes.keys())
 
     async def _take(self, name: str, start: datetime, marks: Marks) -> AsyncGenerator[Batch]:
         """Download one file, and yield what to keep of it."""
