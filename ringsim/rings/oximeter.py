@@ -201,7 +201,8 @@ class Oximeter(VirtualRing):
 
     @property
     def files(self) -> list[Recording]:
-        """What it lists, in the order of its memory."""
+        """What it lists, in the order of its memory: the newest may be anywhere."""
+        self.catch_up()
         return [r for r in self.slots if r is not None and r.end is not None]
 
     def find(self, name: str) -> Recording | None:

@@ -174,6 +174,8 @@ class OxyiiRing(Oximeter):
         """Whether the sensor byte tells of that."""
         self.unwritten: int | None = 0xFF
         """What stands where the trailer is to come; `None` leaves it out of the size."""
+        self.session_key: bytes | None = None
+        """The key it hands out; a new one each time if `None`."""
         self.wants_padded = False
         """Whether empty requests have to be encrypted in a session with a key."""
         self.pads_nothing = True
@@ -338,7 +340,8 @@ class OxyiiRing(Oximeter):
         if not size:
             return ()
         self._sessions += 1
-        key = sha256(f"{self.life} {self._sessions}".encode()).digest()[:16]
+        own = sha256(f"{self.life} {self._sessions}".encode()).digest()[:16]
+        key = self.session_key or own
         self._session.key = key if size == KEY else None
         told = _salted(bytes((1, len(key), 0, 0)) + key)[:size]
         return (frame(MARKER, AUTH, bytes((GOOD, sequence)), told),)

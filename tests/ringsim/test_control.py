@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ringsim.__main__ import parser
+from ringsim.__main__ import DEFAULT_RINGS, parser
 from ringsim.control import Control, ControlError, ask
 from ringsim.proxy import Proxy
 from ringsim.radio import Radio
@@ -187,7 +187,7 @@ async def test_the_command_is_ready_and_ends_with_ctrl_c() -> None:
     assert process.stdout
     ready = json.loads(await process.stdout.readline())
     assert [proxy["name"] for proxy in ready["proxies"]] == ["ringsim-1", "ringsim-2"]
-    assert [ring["model"] for ring in ready["rings"]] == ["r02", "r10", "r12"]
+    assert [ring["model"] for ring in ready["rings"]] == list(DEFAULT_RINGS)
     truth = await ask(ready["control"], "truth", ring=ready["rings"][0]["address"])
     assert 0 < truth["battery"] <= 100
     process.send_signal(signal.SIGINT)
