@@ -189,7 +189,8 @@ class Oximeter(VirtualRing):
         start = shown.replace(tzinfo=UTC) - self.clock.offset
         recording = Recording(start, shown, interval or self.interval, self.limits, self.life, [])
         recording.tracks, recording.pinned_figures = tracks, figures
-        recording.end = recording.final = start + timedelta(seconds=recording.duration)
+        recording.end = start + timedelta(seconds=recording.duration)
+        recording.final = min(recording.end, self.now())
         self._store(recording)
         return recording
 

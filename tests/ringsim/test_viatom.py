@@ -434,7 +434,7 @@ def test_live_values_change_once_a_second_and_are_those_recorded() -> None:
 
 @pytest.mark.parametrize("code", sorted(HARMFUL))
 def test_harmful_requests_are_kept_and_ignored(code: int) -> None:
-    life = Life()
+    life = Life(days=1)
     before = life.ring.truth()
     request = frame(0xAA, code, bytes(2))
     assert life.ask(request) == ""
