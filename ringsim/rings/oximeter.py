@@ -29,6 +29,8 @@ LEGACY_NOTIFY = "0734594a-a8e7-4b1a-a6b1-cd5243059a57"
 
 SLOTS = 4
 LARGEST_REQUEST = 2048
+SENSED = {"spo2": 0xFF, "pulse": 0xFFFF, "motion": 0, "perfusion": 0}
+"""What it tells off the finger."""
 NORMAL, CHARGING, FULL, LOW = range(4)
 WAVE_RATE = 125
 BEAT_MARK = 156
@@ -90,6 +92,8 @@ class Oximeter(VirtualRing):
     marker: int
     command_uuid: str
     answer_uuid: str
+    states: tuple[str, ...]
+    """What else it tells at any moment."""
     low_battery: int
     firmware: str
     hardware: str
@@ -125,8 +129,8 @@ class Oximeter(VirtualRing):
         rng = Random(self.life)
         self.battery = rng.randint(35, 95)
         self.serial = f"{rng.randrange(10**10):010}"
-        self.pinned: dict[str, int] = {}
-        """What it tells at this moment in place of what it would: spo2, pulse, motion, ..."""
+        self.pinned: dict[str, int | None] = dict.fromkeys((*SENSED, *self.states))
+        """What it tells now in place of what it would, where that is a number."""
         self.wave: bytes | None = None
         """The pulse wave it tells in place of a computed one."""
         self.steps = 0
@@ -330,7 +334,7 @@ class Oximeter(VirtualRing):
 
         spo2 in %, pulse in bpm, motion, perfusion in 0.1 %.
         """
-        values = {"spo2": 0xFF, "pulse": 0xFFFF, "motion": 0, "perfusion": 0}
+        values = dict(SENSED)
         second = int((self.now() - self._since).total_seconds())
         if self.worn and self._on_finger() < SEARCHING:
             values |= {"spo2": 0, "pulse": 0}
@@ -340,7 +344,12 @@ class Oximeter(VirtualRing):
             if signal.spo2[at] != NO_SIGNAL:
                 values["spo2"], values["pulse"] = signal.spo2[at], signal.pulse[at]
                 values["perfusion"] = signal.perfusion[at]
-        return values | {key: self.pinned[key] for key in values.keys() & self.pinned.keys()}
+        return {key: self.told(key, value) for key, value in values.items()}
+
+    def told(self, key: str, value: int) -> int:
+        """Return this, unless something else is pinned."""
+        pinned = self.pinned[key]
+        return value if pinned is None else pinned
 
     def _on_finger(self) -> float:
         """Seconds since it was last put on."""

@@ -156,6 +156,7 @@ class OxyiiRing(Oximeter):
 
     marker = MARKER
     command_uuid, answer_uuid = COMMAND, ANSWER
+    states = ("seconds", "run", "sensor", "flags")
     low_battery = 10
     writing = timedelta(seconds=110)
 
@@ -370,16 +371,13 @@ class OxyiiRing(Oximeter):
         sensed = self.sensed()
         return b"".join(
             (
-                u32(self._told("seconds", self.seconds)),
-                bytes((self._told("run", self._run_state()), self._told("sensor", self._sensor()))),
+                u32(self.told("seconds", self.seconds)),
+                bytes((self.told("run", self._run_state()), self.told("sensor", self._sensor()))),
                 bytes((sensed["spo2"], sensed["perfusion"])) + u16(sensed["pulse"]),
-                bytes((self._told("flags", 0xC6 | self.worn), sensed["motion"])),
+                bytes((self.told("flags", 0xC6 | self.worn), sensed["motion"])),
                 bytes((self.battery_state, self.battery)) + bytes(6),
             )
         )
-
-    def _told(self, key: str, value: int) -> int:
-        return self.pinned.get(key, value)
 
     def _run_state(self) -> int:
         if self.worn:

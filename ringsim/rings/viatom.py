@@ -112,6 +112,7 @@ class ViatomRing(Oximeter):
 
     marker = 0xAA
     command_uuid, answer_uuid = LEGACY_WRITE, LEGACY_NOTIFY
+    states = ("lead",)
     mtu = 23
     low_battery = 20
     writing = timedelta()
@@ -258,7 +259,7 @@ class ViatomRing(Oximeter):
         return sensed["perfusion"] if self.viatom.tells_perfusion else 0
 
     def _lead(self) -> int:
-        return self.pinned.get("lead", int(self.viatom.tells_lead and self.worn))
+        return self.told("lead", int(self.viatom.tells_lead and self.worn))
 
     def _wave(self, payload: bytes) -> bytes:
         sensed = self.sensed()

@@ -165,7 +165,7 @@ def test_wearers_differ_and_dates_repeat() -> None:
 
 def test_pinned_values_are_told() -> None:
     life = _worn_by_day("o2ring_s")
-    life.ring.pinned = {"spo2": 88, "pulse": 127, "perfusion": 12, "motion": 255}
+    life.ring.pinned |= {"spo2": 88, "pulse": 127, "perfusion": 12, "motion": 255}
     assert life.ring.truth()["live"] == {
         "spo2": 88,
         "heart_rate": 127,

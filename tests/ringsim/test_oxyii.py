@@ -163,7 +163,7 @@ def _live(wanted: dict[str, Any]) -> Life:
     life = empty()
     life.ring.worn = True
     life.pass_time(seconds=wanted["duration_s"])
-    life.ring.pinned = {
+    life.ring.pinned |= {
         "spo2": wanted["spo2_pct"],
         "pulse": wanted["heart_rate_bpm"],
         "perfusion": round(10 * wanted["perfusion_index_pct"]),
