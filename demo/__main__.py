@@ -62,8 +62,12 @@ async def _run(options: argparse.Namespace) -> int:
             print("Rings wait under Settings > Devices & services. Ctrl-C ends all.", flush=True)
             await home.until_ended()
             return 1
-        rows = await check.run(home, simulator)
-        faults = [f"In the log: {record}" for record in complaints(home.log)]
+        rows, faults = [], []
+        try:
+            rows = await check.run(home, simulator)
+        except (RuntimeError, TimeoutError) as err:
+            faults.append(f"Broken off: {err!r}")
+        faults += [f"In the log: {record}" for record in complaints(home.log)]
         faults += [
             f"Harm was sent to {ring['name']}: {ring['abuse']}"
             for ring in await simulator.ask("rings")

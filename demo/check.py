@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Self
 
 from .home_assistant import HomeAssistant, Json
 from .simulator import Simulator
@@ -38,18 +39,30 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the simulator held of a ring at an instant."""
+
+    at: datetime
+    held: Json
+
+    @classmethod
+    async def take(cls, simulator: Simulator, address: str) -> Self:
+        """Ask the simulator now."""
+        return cls(datetime.now(UTC), await simulator.ask("truth", ring=address))
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
-    """What the simulator holds of a ring that was asked between two instants."""
+    """What Home Assistant should know of a ring that held this, and was asked since an instant."""
 
     held: Json
     since: datetime
     synced: datetime
 
     def latest(self, metric: str) -> Json | None:
-        """Return a metric's newest reading that was there to be taken over."""
+        """Return a metric's newest reading."""
         readings: Iterable[Json] = self.held["readings"].get(metric, ())
-        taken = [r for r in readings if datetime.fromisoformat(r["start"]) <= self.synced]
-        return max(taken, key=lambda reading: str(reading["start"]), default=None)
+        return max(readings, key=lambda reading: str(reading["start"]), default=None)
 
     def value(self, metric: str) -> str | None:
         """Return that reading's value, as long as it can be taken for the present one."""
@@ -80,7 +93,8 @@ class Truth:
 
     def last_sync(self) -> str:
         """Return when it was asked last: nothing but the start of all this is known of it."""
-        return self.synced.isoformat() if self.synced >= self.since else f"after {self.since}"
+        since = self.since.replace(microsecond=0)
+        return max(self.synced, since).isoformat()
 
 
 def _slept(night: Json, *stages: str) -> str:
@@ -99,6 +113,8 @@ def _edge(night: Json, *, end: bool) -> str:
 READINGS = ("heart_rate", "spo2", "hrv", "stress", "temperature")
 
 COUNTERS = ("steps", "distance", "energy")
+# Nobody has asked for these.
+IDLE = ("hand_over", "live", "measuring")
 NIGHT_FIGURES: Mapping[str, Callable[[Json], str]] = {
     "fell_asleep": partial(_edge, end=False),
     "woke_up": partial(_edge, end=True),
@@ -113,12 +129,12 @@ EXPECTED: Mapping[str, Callable[[Truth], str | None]] = {
     **{metric: partial(Truth.value, metric=metric) for metric in READINGS},
     **{metric: partial(Truth.today, metric=metric) for metric in COUNTERS},
     **{key: partial(Truth.night, figure=figure) for key, figure in NIGHT_FIGURES.items()},
+    **dict.fromkeys(IDLE, lambda _: "off"),
     "battery": lambda truth: str(truth.held["battery"]),
     "charging": lambda truth: "on" if truth.held["charging"] else "off",
     "in_range": lambda _: "on",
     "last_measurement": Truth.last_measurement,
     "last_sync": Truth.last_sync,
-    "measuring": lambda _: "off",
 }
 
 
@@ -129,14 +145,13 @@ async def run(home: HomeAssistant, simulator: Simulator) -> list[Row]:
         TimeoutError: a ring was not discovered or not synced.
         RuntimeError: a ring was not added.
     """
-    since = datetime.now(UTC)
+    before = {address: await Snapshot.take(simulator, address) for address in simulator.rings}
     await add(home, simulator.rings)
     rows: list[Row] = []
     for address in simulator.rings:
         await until_known(home, address, "last_sync")
-    await enable_all(home)
-    for address in simulator.rings:
-        rows += await compare(home, simulator, address, since)
+        await enable(home, address)
+        rows += await compare(home, simulator, address, before[address])
     return rows
 
 
@@ -176,16 +191,12 @@ async def until_known(home: HomeAssistant, address: str, key: str) -> None:
             await changes.get()
 
 
-async def enable_all(home: HomeAssistant) -> None:
-    """Enable all of our entities that can be compared and are disabled by default."""
-    registered = await home.websocket.call("config/entity_registry/list")
-    keys = tuple(f"_{key}" for key in EXPECTED)
+async def enable(home: HomeAssistant, address: str) -> None:
+    """Enable all of a ring's entities that can be compared and are disabled by default."""
     hidden = [
         entity
-        for entity in registered
-        if entity["platform"] == DOMAIN
-        and entity["disabled_by"]
-        and str(entity["unique_id"]).endswith(keys)
+        for key, entity in (await _registered(home, address)).items()
+        if entity["disabled_by"] and key in EXPECTED
     ]
     for entity in hidden:
         await home.websocket.call(
@@ -197,37 +208,56 @@ async def enable_all(home: HomeAssistant) -> None:
 
 
 async def shown(home: HomeAssistant, address: str) -> dict[str, Json]:
-    """Return the states of a ring's enabled entities by their keys, less those that have none."""
+    """Return the states of a ring's entities by their keys, less those that have none."""
     states = await home.states()
-    registered = await home.websocket.call("config/entity_registry/list")
-    ids = {entity["unique_id"]: entity["entity_id"] for entity in registered}
     return {
-        unique_id.removeprefix(f"{address}_"): states[entity_id]
-        for unique_id, entity_id in ids.items()
-        if str(unique_id).startswith(f"{address}_")
-        and entity_id in states
-        and entity_id.partition(".")[0] not in STATELESS
+        key: states[entity["entity_id"]]
+        for key, entity in (await _registered(home, address)).items()
+        if entity["entity_id"] in states and entity["entity_id"].partition(".")[0] not in STATELESS
+    }
+
+
+async def _registered(home: HomeAssistant, address: str) -> dict[str, Json]:
+    prefix = f"{address}_"
+    return {
+        entity["unique_id"].removeprefix(prefix): entity
+        for entity in await home.websocket.call("config/entity_registry/list")
+        if entity["platform"] == DOMAIN and entity["unique_id"].startswith(prefix)
     }
 
 
 async def compare(
-    home: HomeAssistant, simulator: Simulator, address: str, since: datetime
+    home: HomeAssistant, simulator: Simulator, address: str, before: Snapshot
 ) -> list[Row]:
-    """Return all that a ring's entities show, and all they should show."""
+    """Return all that a ring's enabled entities show, and all they should show.
+
+    `before` was taken before the ring was asked. Its wearer lives on, so that what is shown is of
+    then or of now.
+    """
+    after = await Snapshot.take(simulator, address)
     states = await shown(home, address)
+    registered = await _registered(home, address)
     synced = datetime.fromisoformat(states["last_sync"]["state"])
-    truth = Truth(await simulator.ask("truth", ring=address), since, synced)
-    expected = {key: text for key, get in EXPECTED.items() if (text := get(truth)) is not None}
-    return [
-        Row(
+    then, now = (Truth(snapshot.held, before.at, synced) for snapshot in (before, after))
+    rows = []
+    for key in sorted({*EXPECTED, *states}):
+        shows, holds = states.get(key), EXPECTED.get(key, _nothing)
+        row = Row(
             ring=simulator.rings[address],
             entity=key,
-            state=states[key]["state"] if key in states else None,
-            unit=states[key]["attributes"].get("unit_of_measurement") if key in states else None,
-            truth=expected.get(key),
+            state=shows["state"] if shows else None,
+            unit=shows["attributes"].get("unit_of_measurement") if shows else None,
+            truth=holds(now),
         )
-        for key in sorted(expected | states)
-    ]
+        of_then = replace(row, truth=holds(then))
+        disabled = key in registered and registered[key]["disabled_by"]
+        if not disabled and (shows or row.truth is not None):
+            rows.append(of_then if of_then.right else row)
+    return rows
+
+
+def _nothing(_: Truth) -> None:
+    return None
 
 
 def _discovered(changes: Iterable[Json]) -> Iterator[tuple[str, str]]:

@@ -146,13 +146,14 @@ class HomeAssistant:
         """Call the REST API and return its answer.
 
         Raises:
-            aiohttp.ClientResponseError: it refused.
+            RuntimeError: it refused.
         """
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         async with self._session.request(
             method, f"/api/{path}", json=body, headers=headers, timeout=_PATIENCE
         ) as response:
-            response.raise_for_status()
+            if not response.ok:
+                raise RuntimeError(f"{method} {path}: {response.status} {await response.text()}")
             return await response.json()
 
     async def start_flow(self, handler: str) -> Json:

@@ -11,8 +11,8 @@ from ringsim.control import ask
 from . import process
 
 START_TIMEOUT = 60
-# Longer than any wait for packets of a sync.
-ANSWER_TIMEOUT = 120
+# Longer than Home Assistant leaves a ring in peace that didn't answer, for those who wait for it.
+ANSWER_TIMEOUT = 400
 
 
 class Simulator:

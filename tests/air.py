@@ -86,7 +86,12 @@ class Air:
         await self.passes(seconds=ADVERTISING)
 
     def entry(
-        self, ring: ColmiRing, *, sync_interval: int = 15, pref_disable_polling: bool = False
+        self,
+        ring: ColmiRing,
+        *,
+        sync_interval: int = 15,
+        pref_disable_polling: bool = False,
+        **options: Any,
     ) -> MockConfigEntry:
         """Return an entry of a ring as the flow makes it."""
         entry = MockConfigEntry(
@@ -94,15 +99,17 @@ class Air:
             unique_id=ring.address,
             title=ring.name,
             data={CONF_ADDRESS: ring.address, CONF_MODEL: f"colmi_{ring.model}"},
-            options={CONF_SYNC_INTERVAL: sync_interval},
+            options={CONF_SYNC_INTERVAL: sync_interval, **options},
             pref_disable_polling=pref_disable_polling,
         )
         entry.add_to_hass(self.hass)
         return entry
 
-    async def add(self, ring: ColmiRing, sync_interval: int = 15) -> MockConfigEntry:
+    async def add(
+        self, ring: ColmiRing, sync_interval: int = 15, **options: Any
+    ) -> MockConfigEntry:
         """Put a ring into the air and set its entry up; its first sync is done at the end."""
-        entry = self.entry(ring, sync_interval=sync_interval)
+        entry = self.entry(ring, sync_interval=sync_interval, **options)
         await self.heard(ring)
         assert await self.hass.config_entries.async_setup(entry.entry_id)
         await self.settle()

@@ -290,10 +290,15 @@ async def test_options(air: Air) -> None:
     ring = virtual()
     entry = await air.add(ring)
     result: Any = await air.hass.config_entries.options.async_init(entry.entry_id)
-    (field,) = result["data_schema"].schema
-    assert field.description == {"suggested_value": 15}
+    shown = {str(field): field.default() for field in result["data_schema"].schema}
+    assert shown == {
+        "sync_interval": 15,
+        "live_interval": 10,
+        "live_duration": 60,
+        "hand_over_duration": 60,
+    }
     result = await air.hass.config_entries.options.async_configure(
-        result["flow_id"], {CONF_SYNC_INTERVAL: 30}
+        result["flow_id"], shown | {CONF_SYNC_INTERVAL: 30}
     )
     await air.settle()
     assert result["type"] is FlowResultType.CREATE_ENTRY

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
-from homeassistant.core import Event, EventStateChangedData
+from homeassistant.core import Event, EventStateChangedData, callback
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 import pytest
@@ -24,6 +24,7 @@ class Told:
         self._known = {STATE_UNAVAILABLE, STATE_UNKNOWN, state.state}
         async_track_state_change_event(air.hass, state.entity_id, self._changed)
 
+    @callback
     def _changed(self, event: Event[EventStateChangedData]) -> None:
         state = event.data["new_state"]
         if state and state.state not in self._known:
@@ -124,6 +125,33 @@ async def test_naps_are_told_apart(air: Air) -> None:
     assert told.types() == ["night_recorded", "nap_recorded"]
     assert datetime.fromisoformat(told.all[1]["start"]) == nap
     assert air.value(ring, "last_night_sleep") == "7.0"
+
+
+async def test_two_nights_in_a_day(air: Air) -> None:
+    """Of a shift worker; each is told, and the later is last night."""
+    ring = virtual("r12")
+    ring.clear()
+    first, second = local(3), local(11)
+    night(ring, first, 5)
+    await air.add(ring)
+    told = Told(air, ring)
+    night(ring, second, 3)
+    await air.passes(hours=4)
+    assert [datetime.fromisoformat(start) for start in told.nights()] == [first, second]
+    assert datetime.fromisoformat(air.value(ring, "fell_asleep")) == second
+    assert datetime.fromisoformat(air.value(ring, "woke_up")) == second + timedelta(hours=3)
+
+
+async def test_last_night_ends_before_the_next_morning(air: Air) -> None:
+    ring = virtual("r12")
+    await air.add(ring)
+    woke_up = datetime.fromisoformat(air.value(ring, "woke_up"))
+    await air.leave(ring)
+    until = woke_up + timedelta(hours=18) - dt_util.utcnow()
+    await air.passes(seconds=until.total_seconds() - 600)
+    assert datetime.fromisoformat(air.value(ring, "woke_up")) == woke_up
+    await air.passes(minutes=30)
+    assert air.value(ring, "woke_up") == STATE_UNKNOWN
 
 
 async def test_a_failure_is_told_once_until_it_is_over(air: Air) -> None:

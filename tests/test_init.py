@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 import sqlite3
 
@@ -30,7 +29,7 @@ async def test_a_ring_never_seen_is_waited_for(air: Air) -> None:
 async def test_last_values_return_without_the_ring(air: Air) -> None:
     ring = virtual()
     entry = await air.add(ring)
-    keys = ("battery", "heart_rate", "last_sync", "last_measurement")
+    keys = ("battery", "heart_rate", "last_sync")
     before = {key: air.state(ring, key) for key in keys}
     await air.leave(ring)
     sent = len(air.sent(ring))
@@ -42,8 +41,6 @@ async def test_last_values_return_without_the_ring(air: Air) -> None:
         assert after.state == before[key].state
         assert after.attributes == before[key].attributes
     assert air.value(ring, "in_range", "binary_sensor") == STATE_OFF
-    measured = air.state(ring, "heart_rate").attributes["measured_at"]
-    assert measured == datetime.fromisoformat(air.value(ring, "last_measurement"))
 
 
 async def test_a_start_long_after_the_ring_has_left(air: Air) -> None:

@@ -41,10 +41,11 @@ async def test_values(air: Air, model: str) -> None:
         shown, true = air.state(ring, metric), truth["latest"][metric]
         assert float(shown.state) == true["value"]
         assert shown.attributes["measured_at"] == datetime.fromisoformat(true["at"])
-    last = max(truth["latest"][metric]["at"] for metric in READINGS[model])
-    assert air.value(ring, "last_measurement") == last
     synced = datetime.fromisoformat(air.value(ring, "last_sync"))
     assert (dt_util.utcnow() - synced).total_seconds() < 5
+    await air.enable(ring, "sensor", "last_measurement")
+    last = max(truth["latest"][metric]["at"] for metric in READINGS[model])
+    assert air.value(ring, "last_measurement") == last
 
 
 @pytest.mark.parametrize("model", ["r09", "r10", "r12"])
@@ -110,6 +111,7 @@ async def test_no_reading_is_no_value(air: Air) -> None:
     ring.clear()
     await air.add(ring)
     assert air.value(ring, "heart_rate") == STATE_UNKNOWN
+    await air.enable(ring, "sensor", "last_measurement")
     assert air.value(ring, "last_measurement") == STATE_UNKNOWN
     assert air.value(ring, "battery") == str(ring.battery)
 

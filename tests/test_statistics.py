@@ -245,6 +245,26 @@ async def test_what_the_recorder_compiled_from_the_state_gives_way_to_the_readin
     await home.assert_neighbour_is_whole(hours=2, fives=24)
 
 
+async def test_a_value_that_was_shown_too_long_gives_way_to_the_newest_of_then(home: Home) -> None:
+    """The ring was read at 11:59 and at 14:10; until 13:15 the sensor showed what it had."""
+    home.statistics.start()
+    late = [heart_rate(NOON + 30 * MINUTE, 70), heart_rate(NOON + 40 * MINUTE, 80)]
+    await home.sync(heart_rate(NOON - MINUTE, 60))
+    home.hass.states.async_set(SENSOR, "60", BPM)
+    await home.compile(NOON + 75 * MINUTE)
+    home.hass.states.async_set(SENSOR, "unknown", BPM)
+    await home.compile(NOON + 130 * MINUTE)
+    await home.sync(*late)
+    await home.compile(NOON + 140 * MINUTE)
+
+    fives = await home.rows(period="5minute")
+    assert [fives[NOON + i * FIVE][0] for i in range(16)] == [60] * 6 + [70] * 2 + [80] * 8
+    assert max(fives) == NOON + 75 * MINUTE
+    hours = await home.rows()
+    assert (hours[NOON], hours[NOON + HOUR]) == ((75, 70, 80), (80, 80, 80))
+    await home.assert_neighbour_is_whole(hours=2, fives=28)
+
+
 async def test_repeating_changes_no_row(home: Home) -> None:
     samples = every(7 * MINUTE, NOON - 20 * HOUR, NOON)
     counters = [steps(NOON - 60 * MINUTE * i, 10 * i) for i in range(1, 9)]

@@ -94,6 +94,7 @@ class Bucket(NamedTuple):
     low: float
     high: float
     total: float
+    last: float
 
 
 class Stale(NamedTuple):
@@ -525,11 +526,14 @@ def _samples(
 def _buckets(
     db: sqlite3.Connection, ring: str, metric: Metric, width: int, start: int, end: int
 ) -> list[Bucket]:
+    series = _find_series(db, ring, metric)
     rows = db.execute(
-        "SELECT start - start % ? AS bucket,"
-        " count(*), avg(value), min(value), max(value), sum(value) FROM sample"
-        " WHERE series = ? AND start >= ? AND start < ? GROUP BY bucket ORDER BY bucket",
-        (width, _find_series(db, ring, metric), start, end),
+        "SELECT bucket, size, mean, low, high, total, value FROM ("
+        " SELECT start - start % ?1 AS bucket, count(*) AS size, avg(value) AS mean,"
+        " min(value) AS low, max(value) AS high, sum(value) AS total, max(start) AS newest"
+        " FROM sample WHERE series = ?2 AND start >= ?3 AND start < ?4 GROUP BY bucket"
+        ") JOIN sample ON series = ?2 AND start = newest ORDER BY bucket",
+        (width, series, start, end),
     )
     return [Bucket(_time(bucket), *figures) for bucket, *figures in rows]
 

@@ -41,6 +41,7 @@ BINARY_SENSORS = (
         capability=Capability.MEASURE_HEART_RATE,
         device_class=BinarySensorDeviceClass.RUNNING,
         entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
         value_fn=lambda coordinator: coordinator.measuring is not None,
     ),
     RingBinarySensorDescription(

@@ -63,6 +63,7 @@ BUTTONS = (
         capability=Capability.FIND,
         device_class=ButtonDeviceClass.IDENTIFY,
         entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
         press_fn=_tell(lambda ring: ring.find()),
     ),
     RingButtonDescription(

@@ -17,7 +17,7 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ADDRESS, CONF_MODEL, UnitOfTime
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
     NumberSelector,
@@ -28,7 +28,7 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN
+from .const import DOMAIN, OPTIONS
 from .contact import Contact, ContactError
 from .rings import family_of, recognise
 from .rings.models import RingMemory
@@ -36,11 +36,14 @@ from .rings.recognise import Advertisement, Model
 
 _LOGGER = logging.getLogger(__name__)
 
-OPTIONS = vol.Schema(
+OPTIONS_SCHEMA = vol.Schema(
     {
-        vol.Required(CONF_SYNC_INTERVAL): NumberSelector(
-            NumberSelectorConfig(min=5, max=240, step=1, unit_of_measurement=UnitOfTime.MINUTES)
+        vol.Required(key, default=option.default): NumberSelector(
+            NumberSelectorConfig(
+                min=option.low, max=option.high, step=1, unit_of_measurement=option.unit
+            )
         )
+        for key, option in OPTIONS.items()
     }
 )
 
@@ -194,10 +197,9 @@ class SmartRingsOptionsFlow(OptionsFlowWithReload):
         """Show or take the options."""
         if user_input is not None:
             return self.async_create_entry(data=user_input)
-        minutes = DEFAULT_SYNC_INTERVAL.total_seconds() / 60
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                OPTIONS, {CONF_SYNC_INTERVAL: minutes} | self.config_entry.options
+                OPTIONS_SCHEMA, self.config_entry.options
             ),
         )

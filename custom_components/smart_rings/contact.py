@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 import math
@@ -45,6 +45,8 @@ from .turns import Room, Turn, Turns
 CONNECT_TIMEOUT = 25
 # Seven days of everything over a slow link take about two minutes.
 CONTACT_TIMEOUT = 300
+# Rings advertise every one to five seconds.
+HEARD_AGAIN = 15
 # What a proxy has, where it doesn't tell.
 CONNECTIONS = 3
 
@@ -95,7 +97,7 @@ class Contact:
     """The way to one ring: polls, commands and flows wait here for each other.
 
     `used_at` is the loop's time at which the radio was last used for it, but by a live link.
-    Until `paused_until` the ring is left alone.
+    Until `paused_until` the ring is left alone. `heard` is to be set with each of its packets.
     """
 
     def __init__(self, hass: HomeAssistant, model: Model, address: str, name: str) -> None:
@@ -107,13 +109,10 @@ class Contact:
         self.connected = False
         self.used_at = -math.inf
         self.paused_until: datetime | None = None
+        self.heard = asyncio.Event()
+        self._let_go_at = -math.inf
         self._trust_cache = True
         self._turns = hass.data.setdefault(_TURNS, Turns())
-
-    @property
-    def paused(self) -> bool:
-        """Whether the ring is left to its phone app."""
-        return self.paused_until is not None and dt_util.utcnow() < self.paused_until
 
     async def pause(self, until: datetime) -> None:
         """Leave the ring alone until then; whatever is under way has ended when this returns."""
@@ -122,49 +121,66 @@ class Contact:
             turn.end(for_own=True)
             await turn.over.wait()
 
-    def resume(self) -> None:
-        """Talk to the ring again."""
-        self.paused_until = None
-
     @asynccontextmanager
     async def open(
         self, memory: RingMemory, *, live: bool = False, back: bool = False
     ) -> AsyncIterator[Ring]:
         """Connect, and give the link back at the end. Raises `ContactError`.
 
-        A `live` link has no limit but that it ends with `GaveWay` when it is needed; one that comes
-        `back` after that does not make others give way.
+        A `live` link has no time limit, but ends with `GaveWay` when somebody needs it; one that
+        comes `back` after that doesn't make others give way.
         """
+        self._respect_pause()
+        # A device stays known for minutes after the last scanner that heard it is gone.
+        if not self.connected and not self._paths():
+            raise self.unreachable(Reason.OUT_OF_RANGE)
         turn = Turn(self.address, self._room, live=live, back=back)
         async with self._turns.take(turn):
-            async with asyncio.timeout(None if live else CONTACT_TIMEOUT) as limit:
-            clock = Clock(memory.clock, dt_util.get_default_time_zone(), dt_util.utcnow, memory.doubts)
-        async with self._lock, self._slots:
+            self._respect_pause()
             try:
-                async with (
-                    asyncio.timeout(CONTACT_TIMEOUT),
-                    connect(self.model, self._connect, memory, clock) as ring,
-                ):
-                    self.connected = self._trust_cache = True
-                    yield ring
-            except RingNotSupported as err:
-                # A firmware update may have moved what the stack remembers of the ring.
-                self._trust_cache = False
-                raise self._error(Reason.NOT_SUPPORTED, str(err)) from err
-            except (RingTimeout, RingDisconnected, TimeoutError) as err:
-                raise self._error(Reason.NOT_ANSWERING, str(err)) from err
-            except RingError as err:
-                code = err.code if isinstance(err, RingRefused) else None
-                reason = next((r for r in Reason if r == code), Reason.REFUSED)
-                raise self._error(reason, str(err)) from err
-            finally:
-                if self.connected:
-                    self.used_at = self.hass.loop.time()
-                self.connected = False
+                async with asyncio.timeout(None if live else CONTACT_TIMEOUT) as limit:
+                    turn.begin(limit)
+                    async with self._connected(memory, live=live) as ring:
+                        try:
+                            yield ring
+                        finally:
+                            # The link is given back now: that must not be broken off.
+                            turn.limit = None
+            except TimeoutError as err:
+                self._respect_pause()
+                if turn.for_own is None or not live:
+                    raise self.error(Reason.NOT_ANSWERING, str(err)) from err
+                raise GaveWay(to_own=turn.for_own) from err
+
+    @asynccontextmanager
+    async def _connected(self, memory: RingMemory, *, live: bool) -> AsyncIterator[Ring]:
+        clock = Clock(memory.clock, dt_util.get_default_time_zone(), dt_util.utcnow, memory.doubts)
+        try:
+            async with connect(self.model, self._connect, memory, clock) as ring:
+                self.connected = self._trust_cache = True
+                yield ring
+        except RingNotSupported as err:
+            # A firmware update may have moved what the stack remembers of the ring.
+            self._trust_cache = False
+            raise self.error(Reason.NOT_SUPPORTED, str(err)) from err
+        except RingAuthError as err:
+            raise self.error(Reason.NEEDS_KEY, str(err)) from err
+        except (RingTimeout, RingDisconnected) as err:
+            raise self.error(Reason.NOT_ANSWERING, str(err)) from err
+        except RingError as err:
+            code = err.code if isinstance(err, RingRefused) else None
+            reason = next((r for r in Reason if r == code), Reason.REFUSED)
+            raise self.error(reason, str(err)) from err
+        finally:
+            if self.connected:
+                self._let_go_at = self.hass.loop.time()
+            self.connected = False
+            if not live:
+                self.used_at = self.hass.loop.time()
 
     async def _connect(self, on_lost: Callable[[BleakClient], None]) -> BleakClient:
+        await self._until_heard()
         device = async_ble_device_from_address(self.hass, self.address, connectable=True)
-        # A device stays known for minutes after the last scanner that heard it is gone.
         if device is None or not self._paths():
             raise self.unreachable(Reason.OUT_OF_RANGE)
         try:
@@ -181,29 +197,52 @@ class Contact:
             raise self.unreachable(Reason.NO_FREE_CONNECTION) from err
         except (BleakError, OSError, EOFError, TimeoutError) as err:
             raise self.unreachable(self._why_not()) from err
-        finally:
-            self.used_at = self.hass.loop.time()
 
-    def _paths(self) -> list[int | None]:
-        """Free connections of each scanner that hears the ring; `None` where it doesn't say."""
+    async def _until_heard(self) -> None:
+        """Wait for a ring that was let go just now: it was silent while it was connected."""
+        silence = HEARD_AGAIN - (self.hass.loop.time() - self._let_go_at)
+        if silence > 0 and not self._paths():
+            self.heard.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(silence):
+                    await self.heard.wait()
+
+    @property
+    def paused(self) -> ContactError | None:
+        """The error to raise while the ring is left to its phone app."""
+        if self.paused_until is None or dt_util.utcnow() >= self.paused_until:
+            return None
+        return self.error(Reason.PAUSED, f"{dt_util.as_local(self.paused_until):%H:%M}")
+
+    def _respect_pause(self) -> None:
+        if paused := self.paused:
+            raise paused
+
+    def _paths(self) -> list[tuple[int, int]]:
+        """How many connections each scanner that hears the ring has, and how many are free."""
         scanners = async_scanner_devices_by_address(self.hass, self.address, connectable=True)
-        allocations = (found.scanner.get_allocations() for found in scanners)
-        return [known.free if known else None for known in allocations]
+        told = (found.scanner.get_allocations() for found in scanners)
+        return [(has.slots, has.free) if has else (CONNECTIONS, 1) for has in told]
+
+    def _room(self) -> Room:
+        """Leave one connection of each scanner to other integrations."""
+        paths = self._paths()
+        fewest = min((slots for slots, _ in paths), default=CONNECTIONS)
+        return Room(max(1, fewest - 1), any(free for _, free in paths))
 
     def _why_not(self) -> Reason:
         """Judge why a ring that was heard did not accept a connection."""
-        if not (paths := self._paths()):
+        if not self._paths():
             return Reason.OUT_OF_RANGE
-        if not any(free is None or free for free in paths):
-            return Reason.NO_FREE_CONNECTION
-        return Reason.CONNECTED_ELSEWHERE
+        return Reason.CONNECTED_ELSEWHERE if self._room().free else Reason.NO_FREE_CONNECTION
 
     def unreachable(self, reason: Reason) -> ContactError:
         """Return the error that tells what Bluetooth knows of the ring."""
         intent = BluetoothReachabilityIntent.CONNECTION
-        return self._error(
+        return self.error(
             reason, async_address_reachability_diagnostics(self.hass, self.address, intent)
         )
 
-    def _error(self, reason: Reason, detail: str) -> ContactError:
+    def error(self, reason: Reason, detail: str = "") -> ContactError:
+        """Return the error that tells a reason in words."""
         return ContactError(reason, self.name, detail)

@@ -28,8 +28,17 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from .archive import Archive
-from .const import CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL, DOMAIN, SIGNAL_EVENT
+from .const import (
+    CONF_HAND_OVER_DURATION,
+    CONF_LIVE_DURATION,
+    CONF_LIVE_INTERVAL,
+    CONF_SYNC_INTERVAL,
+    DOMAIN,
+    OPTIONS,
+    SIGNAL_EVENT,
+)
 from .contact import Contact, ContactError, Reason
+from .live import Live
 from .rings import MODELS, family_of
 from .rings.models import (
     METRICS,
@@ -78,11 +87,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.archive = archive
         self.model = MODELS[entry.data[CONF_MODEL]]
         self.contact = Contact(hass, self.model, entry.data[CONF_ADDRESS], entry.title)
-        self.interval = timedelta(
-            minutes=entry.options.get(
-                CONF_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL / timedelta(minutes=1)
-            )
-        )
+        self.interval = self._option(CONF_SYNC_INTERVAL)
         self.memory = RingMemory()
         self.data = RingState()
         self.settings: Mapping[str, Value] = {}
@@ -91,6 +96,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.said_at: datetime | None = None
         self.last_sync: datetime | None = None
         self.error: ContactError | None = None
+        self.live = Live(self, self._option(CONF_LIVE_INTERVAL), self._option(CONF_LIVE_DURATION))
         self.failures = 0
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
@@ -101,11 +107,26 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._returned = True
         self._syncing: asyncio.Task[None] | None = None
 
+    def _option(self, key: str) -> timedelta:
+        return OPTIONS[key].time(self.config_entry.options.get(key))
+
     @property
     def in_range(self) -> bool:
         """Whether the ring was heard lately; while it is connected it doesn't advertise."""
         silence = self.hass.loop.time() - self._heard_at
         return self.contact.connected or silence < AWAY_AFTER.total_seconds()
+
+    @property
+    def hindrance(self) -> ContactError | None:
+        """Why nothing comes from the ring now, if so."""
+        if paused := self.contact.paused:
+            return paused
+        if self.live.waiting:
+            return self.contact.unreachable(Reason.NO_FREE_CONNECTION)
+        if not self.in_range:
+            return self.contact.unreachable(Reason.OUT_OF_RANGE)
+        over = self.error and self.error.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED)
+        return None if over else self.error
 
     @property
     def rssi(self) -> int | None:
@@ -138,8 +159,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Return the newest value of a metric as long as it can be taken for the present one.
 
         A reading holds for two of the ring's recording intervals and a sync interval, a counter
-        until the wearer's midnight.
+        until the wearer's midnight. What is measured live is fresh or not there.
         """
+        if self.live.is_on and metric in family_of(self.model).live_metrics:
+            return self.live.shown.get(metric)
         if (sample := self.data.latest.get(metric)) is None:
             return None
         if METRICS[metric].counter:
@@ -167,6 +190,26 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             async_track_time_interval(self.hass, self._tick, TICK, cancel_on_shutdown=True),
         ):
             self.config_entry.async_on_unload(unsubscribe)
+        self._look()
+
+    def take(self, state: RingState) -> None:
+        """Take over what the ring says now."""
+        self.data = replace(state, latest=_newest(self.data.latest, state.latest))
+        self.said_at = dt_util.utcnow()
+
+    async def async_hand_over(self) -> None:
+        """Leave the ring to its phone app; nothing goes to it any more when this returns."""
+        until = dt_util.utcnow() + self._option(CONF_HAND_OVER_DURATION)
+        await asyncio.gather(self.contact.pause(until), self.live.stop(Reason.PAUSED))
+        await self._keep()
+        self.async_update_listeners()
+
+    async def async_take_back(self) -> None:
+        """Talk to the ring again, now."""
+        self.contact.paused_until = None
+        self._returned = True
+        await self._keep()
+        self.async_update_listeners()
         self._look()
 
     async def async_sync(self) -> None:
@@ -198,7 +241,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def async_command(self, command: Callable[[Ring], Awaitable[object]]) -> None:
         """Let the ring do something. Raises `ContactError`."""
-        async with self._talk() as ring:
+        async with self.talk() as ring:
             await command(ring)
         self.async_update_listeners()
 
@@ -207,7 +250,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.measuring = metric
         self.async_update_listeners()
         try:
-            async with self._talk() as ring:
+            async with self.talk() as ring:
                 sample = await ring.measure(metric)
                 await self.archive.add(self.key, [sample])
         finally:
@@ -217,7 +260,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def async_change(self, setting: Setting, value: Value) -> None:
         """Write a setting; what the ring then says is what is shown. Raises `ContactError`."""
-        async with self._talk() as ring:
+        async with self.talk() as ring:
             self.settings = {**self.settings, setting.key: await ring.change(setting, value)}
         self.async_update_listeners()
 
@@ -236,6 +279,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.data = RingState.from_dict(stored.get("state", {}))
         self.said_at = dt_util.parse_datetime(stored.get("said_at") or "")
         self.last_sync = dt_util.parse_datetime(stored.get("last_sync") or "")
+        self.contact.paused_until = dt_util.parse_datetime(stored.get("paused_until") or "")
         self.settings = stored.get("settings", {})
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         self.failures = stored.get("failures", 0)
@@ -259,10 +303,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def _sync(self) -> None:
         try:
-            async with self._talk() as ring:
+            async with self.talk() as ring:
                 await self._read(ring)
         except ContactError as err:
-            if err.reason is Reason.OUT_OF_RANGE:
+            if err.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED):
                 self.error = err
                 return
             if not self.failures:
@@ -271,7 +315,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             self.failures += 1
             if self.failures == 1:
                 await self._keep()
-                self._tell("sync_failed", {"reason": err.reason})
+                self.tell("sync_failed", {"reason": err.reason})
         else:
             self.error = None
             if self.failures:
@@ -285,8 +329,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Do what a contact is for; the clock is set after what was written by it is read."""
         await ring.info()
         state = await ring.state()
-        self.data = replace(state, latest=_newest(self.data.latest, state.latest))
-        self.said_at = dt_util.utcnow()
+        self.take(state)
         cursor = {} if self._reread else await self.archive.cursor(self.key)
         async for batch in ring.history(cursor):
             await self.archive.commit(self.key, batch)
@@ -298,10 +341,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.last_sync = dt_util.utcnow()
 
     @asynccontextmanager
-    async def _talk(self) -> AsyncIterator[Ring]:
+    async def talk(self, *, live: bool = False, back: bool = False) -> AsyncIterator[Ring]:
         """Open a contact; what was learned in it is kept, however it ends."""
         try:
-            async with self.contact.open(self.memory) as ring:
+            async with self.contact.open(self.memory, live=live, back=back) as ring:
                 try:
                     yield ring
                 finally:
@@ -318,6 +361,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         }
         self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
         await self._recall(dt_util.utcnow())
+        paused_until = self.contact.paused_until
         await self.archive.remember(
             self.key,
             {
@@ -325,6 +369,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "state": self.data.as_dict(),
                 "said_at": self.said_at and self.said_at.isoformat(),
                 "last_sync": self.last_sync and self.last_sync.isoformat(),
+                "paused_until": paused_until and paused_until.isoformat(),
                 "settings": self.settings,
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
                 "failures": self.failures,
@@ -349,10 +394,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         await self._keep()
         for sleep in sleeps:
             times = {"start": sleep.start.isoformat(), "end": sleep.end.isoformat()}
-            self._tell(f"{kind(sleep)}_recorded", times | figures(sleep))
+            self.tell(f"{kind(sleep)}_recorded", times | figures(sleep))
 
     @callback
-    def _tell(self, event: str, data: Mapping[str, Any]) -> None:
+    def tell(self, event: str, data: Mapping[str, Any]) -> None:
+        """Let an event of the ring be known."""
         async_dispatcher_send(self.hass, SIGNAL_EVENT.format(self.key), event, data)
 
     @callback
@@ -360,6 +406,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Take one packet, of which there are many."""
         if info.connectable:
             self._heard_at = self.hass.loop.time()
+            self.contact.heard.set()
             self._look()
 
     @callback
@@ -383,7 +430,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             )
 
     def _is_due(self) -> bool:
-        if not self.in_range or self.config_entry.pref_disable_polling:
+        if not self.in_range or self.config_entry.pref_disable_polling or self.contact.paused:
             return False
         if self._syncing and not self._syncing.done():
             return False

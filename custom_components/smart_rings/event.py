@@ -32,6 +32,8 @@ EVENTS = (
             "night_recorded": Capability.SLEEP,
             "nap_recorded": Capability.SLEEP,
             "sync_failed": None,
+            "live_paused": Capability.LIVE,
+            "live_ended": Capability.LIVE,
         },
     ),
 )

@@ -21,6 +21,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
+from .contact import Reason
 from .coordinator import RingConfigEntry, RingCoordinator
 from .entity import RingEntity, RingEntityDescription, async_add_supported
 from .rings.models import METRICS, Capability, Metric, Sleep
@@ -29,16 +30,27 @@ from .sleep import fell_asleep, minutes, woke_up
 PARALLEL_UPDATES = 0
 
 ATTR_MEASURED_AT = "measured_at"
+ATTR_DETAIL = "detail"
+CONTACT_OK = "ok"
+CONTACT_FAILS = (
+    Reason.OUT_OF_RANGE,
+    Reason.NO_FREE_CONNECTION,
+    Reason.CONNECTED_ELSEWHERE,
+    Reason.NOT_ANSWERING,
+    Reason.PAUSED,
+    Reason.NEEDS_KEY,
+)
 # A ring loses about a sixth of its charge a day.
 BATTERY_HOLDS = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingSensorDescription(RingEntityDescription, SensorEntityDescription):
-    """A sensor: its value, and where it has one the time that value is of."""
+    """A sensor: its value, and where it has them the time that value is of and more in words."""
 
     value_fn: Callable[[RingCoordinator], StateType | datetime]
     measured_fn: Callable[[RingCoordinator], datetime | None] | None = None
+    detail_fn: Callable[[RingCoordinator], str | None] | None = None
 
 
 def _measured_at(coordinator: RingCoordinator, metric: Metric) -> datetime | None:
@@ -117,6 +129,17 @@ def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
     return max((sample.end for sample in readings), default=None)
 
 
+def _contact(coordinator: RingCoordinator) -> str | None:
+    """Return whether the ring can be read, and why not."""
+    if (error := coordinator.hindrance) is None:
+        return CONTACT_OK if coordinator.last_sync else None
+    return error.reason if error.reason in CONTACT_FAILS else Reason.NOT_ANSWERING
+
+
+def _detail(coordinator: RingCoordinator) -> str | None:
+    return error.detail if (error := coordinator.hindrance) else None
+
+
 SENSORS = (
     _reading(Metric.HEART_RATE),
     _reading(Metric.SPO2),
@@ -155,10 +178,20 @@ SENSORS = (
         measured_fn=lambda coordinator: coordinator.said_at,
     ),
     RingSensorDescription(
+        key="contact",
+        translation_key="contact",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=[CONTACT_OK, *CONTACT_FAILS],
+        value_fn=_contact,
+        detail_fn=_detail,
+    ),
+    RingSensorDescription(
         key="last_measurement",
         translation_key="last_measurement",
         device_class=SensorDeviceClass.TIMESTAMP,
         entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
         value_fn=_last_measurement,
     ),
     RingSensorDescription(
@@ -192,7 +225,7 @@ class RingSensor(RingEntity, SensorEntity):
     entity_description: RingSensorDescription
 
     # It changes with every reading, and the state's own history tells when.
-    _unrecorded_attributes = frozenset({ATTR_MEASURED_AT})
+    _unrecorded_attributes = frozenset({ATTR_MEASURED_AT, ATTR_DETAIL})
 
     @property
     @override
@@ -202,6 +235,8 @@ class RingSensor(RingEntity, SensorEntity):
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
-        if (measured := self.entity_description.measured_fn) is None:
-            return None
-        return {ATTR_MEASURED_AT: measured(self.coordinator)}
+        attributes = {
+            ATTR_MEASURED_AT: self.entity_description.measured_fn,
+            ATTR_DETAIL: self.entity_description.detail_fn,
+        }
+        return {name: value(self.coordinator) for name, value in attributes.items() if value}

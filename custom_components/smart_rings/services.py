@@ -124,10 +124,16 @@ def _bucket_rows(metric: Metric, buckets: Iterable[Bucket], period: str) -> list
 def _days(buckets: Iterable[Bucket]) -> Iterator[Bucket]:
     """Sum up what belongs to the same local day, be it 23, 24 or 25 hours long."""
     for day, parts in groupby(buckets, lambda bucket: dt_util.as_local(bucket.start).date()):
-        _, sizes, _, lows, highs, totals = zip(*parts, strict=True)
+        _, sizes, _, lows, highs, totals, lasts = zip(*parts, strict=True)
         size, total = sum(sizes), sum(totals)
         yield Bucket(
-            dt_util.start_of_local_day(day), size, total / size, min(lows), max(highs), total
+            dt_util.start_of_local_day(day),
+            size,
+            total / size,
+            min(lows),
+            max(highs),
+            total,
+            lasts[-1],
         )
 
 

@@ -6,9 +6,10 @@ kept here: the archive knows what is out of date, and forgets it only once the r
 """
 
 import asyncio
+from bisect import bisect
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
 
 from homeassistant.components.recorder import db_schema
 from homeassistant.components.recorder.core import Recorder
@@ -24,6 +25,7 @@ from homeassistant.components.recorder.statistics import (
     async_add_external_statistics,
     async_import_statistics,
     get_metadata,
+    statistics_during_period,
 )
 from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.components.sensor import ATTR_STATE_CLASS, SensorStateClass
@@ -40,7 +42,7 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util import slugify
 from sqlalchemy import func, select
 
-from .archive import EPOCH, NIGHT, Archive, Bucket, Stale
+from .archive import EPOCH, NIGHT, Archive, Stale
 from .const import DOMAIN
 from .rings.models import METRICS, Metric, Sleep
 from .sleep import NIGHT_FIGURES, minutes
@@ -117,9 +119,9 @@ class Statistics:
         until = _floor(compiled, HOUR)
         since = _floor(stale.since, HOUR)
         kept = _floor(dt_util.utcnow() - timedelta(days=recorder.keep_days), HOUR)
-        hours = await self._archive.buckets(stale.ring, metric, HOUR, since, until)
-        fives = await self._archive.buckets(
-            stale.ring, metric, FIVE_MINUTES, max(since, kept), compiled
+        hours = await self._rows(recorder, stale, metric, series, HOUR, since, until)
+        fives = await self._rows(
+            recorder, stale, metric, series, FIVE_MINUTES, max(since, kept), compiled
         )
         entity_id = series.meta["statistic_id"]
         if self._entity_id(stale.ring, metric) != entity_id:
@@ -127,10 +129,40 @@ class Statistics:
         if stale.rebuild:
             recorder.async_clear_statistics([entity_id])
         if hours:
-            async_import_statistics(self._hass, series.meta, _rows(hours, series.convert))
+            async_import_statistics(self._hass, series.meta, hours)
         if fives and (table := getattr(db_schema, "StatisticsShortTerm", None)):
-            recorder.async_import_statistics(series.meta, _rows(fives, series.convert), table)
+            recorder.async_import_statistics(series.meta, fives, table)
         return until if until > since else None
+
+    async def _rows(
+        self,
+        recorder: Recorder,
+        stale: Stale,
+        metric: Metric,
+        series: _Series,
+        width: timedelta,
+        start: datetime,
+        end: datetime,
+    ) -> list[StatisticData]:
+        """Return what the rows of the periods in [start, end) are to be.
+
+        A period without a reading has a row if the recorder compiled what the sensor showed. That
+        was too old a value where the newest of then had yet to arrive.
+        """
+        buckets = await self._archive.buckets(stale.ring, metric, width, start, end)
+        rows = [
+            _row(series, bucket.start, bucket.mean, bucket.low, bucket.high) for bucket in buckets
+        ]
+        if not buckets or stale.rebuild:
+            return rows
+        times = [bucket.start for bucket in buckets]
+        shown = await recorder.async_add_executor_job(
+            _periods, self._hass, series, width, times[0], end
+        )
+        for at in sorted(shown.difference(times)):
+            newest = buckets[bisect(times, at) - 1].last
+            rows.append(_row(series, at, newest, newest, newest))
+        return rows
 
     def _entity_id(self, ring: str, metric: Metric) -> str | None:
         return er.async_get(self._hass).async_get_entity_id(SENSOR, DOMAIN, f"{ring}_{metric}")
@@ -224,6 +256,16 @@ def _compiled(hass: HomeAssistant) -> datetime:
     return process_timestamp(last) + FIVE_MINUTES if last else EPOCH
 
 
+def _periods(
+    hass: HomeAssistant, series: _Series, width: timedelta, start: datetime, end: datetime
+) -> set[datetime]:
+    """Return the periods in [start, end) that have a row."""
+    statistic_id = series.meta["statistic_id"]
+    period: Literal["hour", "5minute"] = "hour" if width == HOUR else "5minute"
+    found = statistics_during_period(hass, start, end, {statistic_id}, period, None, {"mean"})
+    return {datetime.fromtimestamp(row["start"], UTC) for row in found.get(statistic_id, ())}
+
+
 def _floor(when: datetime, width: timedelta) -> datetime:
     return when - (when - EPOCH) % width
 
@@ -256,16 +298,13 @@ def _meta(
     )
 
 
-def _rows(buckets: Iterable[Bucket], convert: Callable[[float], float]) -> list[StatisticData]:
-    return [
-        {
-            "start": bucket.start,
-            "mean": convert(bucket.mean),
-            "min": convert(bucket.low),
-            "max": convert(bucket.high),
-        }
-        for bucket in buckets
-    ]
+def _row(series: _Series, at: datetime, mean: float, low: float, high: float) -> StatisticData:
+    return {
+        "start": at,
+        "mean": series.convert(mean),
+        "min": series.convert(low),
+        "max": series.convert(high),
+    }
 
 
 def _night_rows(nights: Iterable[Sleep], figure: str) -> list[StatisticData]:

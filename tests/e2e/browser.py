@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 import shutil
 
-from playwright.async_api import Locator, Page, async_playwright
+from playwright.async_api import Locator, Page, async_playwright, expect
 
 from demo.home_assistant import PASSWORD, USER, HomeAssistant
 
@@ -34,7 +34,7 @@ async def logged_in(home: HomeAssistant, chromium: str, time_zone: str) -> Async
         browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         context = await browser.new_context(
             base_url=home.url,
-            viewport={"width": 1280, "height": 1200},
+            viewport={"width": 1280, "height": 1900},
             locale="en-GB",
             timezone_id=time_zone,
         )
@@ -62,7 +62,10 @@ async def add_discovered(page: Page, name: str) -> None:
 async def open_device(page: Page, device_id: str) -> None:
     """Open a device's page and wait for its entities."""
     await page.goto(f"/config/devices/device/{device_id}")
-    await page.locator("hui-generic-entity-row").first.wait_for()
+    rows = page.locator("hui-generic-entity-row")
+    await rows.first.wait_for()
+    # Icons come from a database of the browser, after all else.
+    await expect(rows.locator("ha-svg-icon")).to_have_count(await rows.count())
 
 
 def row(page: Page, name: str) -> Locator:

@@ -1,0 +1,189 @@
+"""Values as they are measured, as long as somebody wants to see them."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime, timedelta
+import logging
+from typing import TYPE_CHECKING
+
+from homeassistant.core import CALLBACK_TYPE, callback
+from homeassistant.helpers.event import async_call_later
+from homeassistant.util import dt as dt_util
+
+from .const import DOMAIN
+from .contact import ContactError, GaveWay, Reason
+from .rings.models import Metric, RingState, Sample
+
+if TYPE_CHECKING:
+    from .coordinator import RingCoordinator
+
+_LOGGER = logging.getLogger(__name__)
+
+# To measure all the time empties a ring in some hours.
+BATTERY_LOW = 10
+RETRY = timedelta(seconds=2)
+# Scanners hear nothing while they connect.
+MAX_RETRY = timedelta(minutes=5)
+LEFT_AFTER = timedelta(minutes=3)
+PASSING = {
+    Reason.OUT_OF_RANGE,
+    Reason.NO_FREE_CONNECTION,
+    Reason.CONNECTED_ELSEWHERE,
+    Reason.NOT_ANSWERING,
+}
+
+
+class Live:
+    """The live link to a ring: values in `shown` are younger than the interval, or not there.
+
+    It ends by itself at `until`, and when the ring leaves, is charged or runs low. A lost link is
+    made good; one that others need is given up and taken again (`waiting` for it meanwhile).
+    """
+
+    def __init__(
+        self, coordinator: RingCoordinator, interval: timedelta, duration: timedelta
+    ) -> None:
+        """Take how often to show a value, and when to end."""
+        self.until: datetime | None = None
+        self.waiting = False
+        self.shown: dict[Metric, Sample] = {}
+        self._coordinator = coordinator
+        self._hass = coordinator.hass
+        self._interval = interval
+        self._duration = duration
+        self._task: asyncio.Task[None] | None = None
+        self._began: asyncio.Future[None]
+        self._fresh: dict[Metric, Sample] = {}
+        self._unkept: list[Sample] = []
+        self._look_again: CALLBACK_TYPE | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether values are live, or about to be."""
+        return self.until is not None
+
+    async def start(self) -> None:
+        """Begin; returns when the ring measures. Raises `ContactError`."""
+        if not self.is_on:
+            self.until = dt_util.utcnow() + self._duration
+            self._began = self._hass.loop.create_future()
+            self._task = self._coordinator.config_entry.async_create_background_task(
+                self._hass, self._run(), f"{DOMAIN} live"
+            )
+            self._coordinator.async_update_listeners()
+        await asyncio.shield(self._began)
+
+    async def stop(self, reason: Reason | None = None) -> None:
+        """End; the link is given back when this returns. `reason` is told if it isn't a wish."""
+        if self._task and self.is_on:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            if reason:
+                self._tell("live_ended", reason)
+
+    async def _run(self) -> None:
+        reason = "time_over"
+        try:
+            async with asyncio.timeout(self._duration.total_seconds()):
+                await self._hold()
+        except TimeoutError:
+            pass
+        except ContactError as err:
+            if not self._began.done():
+                self._began.set_exception(err)
+                return
+            reason = err.reason
+        finally:
+            self.until = None
+            self.waiting = False
+            self._fresh.clear()
+            self._show()
+            if not self._began.done():
+                self._began.set_result(None)
+            await self._keep()
+        self._tell("live_ended", reason)
+
+    async def _hold(self) -> None:
+        """Hold the link, again and again. Raises the `ContactError` that speaks against it."""
+        pause = RETRY
+        while True:
+            try:
+                async with (
+                    self._coordinator.talk(live=True, back=self._began.done()) as ring,
+                    aclosing(ring.live()) as states,
+                ):
+                    async for state in states:
+                        pause = RETRY
+                        await self._take(state)
+            except GaveWay as way:
+                if not way.to_own:
+                    self._wait()
+                continue
+            except ContactError as err:
+                if not self._began.done() or err.reason not in PASSING:
+                    raise
+                self._coordinator.error = err
+                self._coordinator.async_update_listeners()
+            await self._until_heard(pause)
+            pause = min(2 * pause, MAX_RETRY)
+
+    def _wait(self) -> None:
+        """Tell that other rings need the connection."""
+        self.waiting = True
+        self._coordinator.async_update_listeners()
+        self._tell("live_paused", Reason.NO_FREE_CONNECTION)
+
+    async def _until_heard(self, pause: timedelta) -> None:
+        """Don't try to connect to a ring that has left. Raises `ContactError`."""
+        await asyncio.sleep(pause.total_seconds())
+        heard = self._coordinator.contact.heard
+        heard.clear()
+        try:
+            async with asyncio.timeout(LEFT_AFTER.total_seconds()):
+                await heard.wait()
+        except TimeoutError as err:
+            raise self._coordinator.contact.unreachable(Reason.OUT_OF_RANGE) from err
+
+    async def _take(self, state: RingState) -> None:
+        """Take what the ring says; show it when what is shown is used up."""
+        self.waiting = False
+        self._coordinator.error = None
+        self._coordinator.take(replace(state, latest={}))
+        for reason, holds in (
+            (Reason.CHARGING, state.charging),
+            (Reason.BATTERY_LOW, state.battery is not None and state.battery <= BATTERY_LOW),
+        ):
+            if holds:
+                raise self._coordinator.contact.error(reason)
+        if not self._began.done():
+            self._began.set_result(None)
+        self._fresh |= state.latest
+        if self._fresh and not self._look_again:
+            self._show()
+        await self._keep()
+
+    async def _keep(self) -> None:
+        """Let what was shown enter the archive."""
+        if self._unkept:
+            samples, self._unkept = self._unkept, []
+            await self._coordinator.archive.add(self._coordinator.key, samples)
+
+    @callback
+    def _show(self, _now: datetime | None = None) -> None:
+        """Show the newest values, until they are as old as the interval."""
+        if self._look_again:
+            self._look_again()
+        self._look_again = None
+        self.shown, self._fresh = self._fresh, {}
+        if self.shown:
+            oldest = min(sample.end for sample in self.shown.values())
+            left = oldest + self._interval - dt_util.utcnow()
+            self._look_again = async_call_later(self._hass, left, self._show)
+            self._unkept += self.shown.values()
+            self._coordinator.take(replace(self._coordinator.data, latest=self.shown))
+        self._coordinator.async_update_listeners()
+
+    def _tell(self, event: str, reason: str) -> None:
+        _LOGGER.info("%s of %s: %s", event, self._coordinator.name, reason)
+        self._coordinator.tell(event, {"reason": reason})

@@ -1,0 +1,282 @@
+"""Live values: fresh or unknown, for as long as they may last."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
+from homeassistant.core import Event, EventStateChangedData, State
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.smart_rings.rings.models import Metric
+from ringsim.rings.base import Faults
+from ringsim.rings.colmi import ColmiRing
+from tests.air import OTHER, Air, virtual
+
+MEASURE, STOP = 0x69, 0x6A
+INTERVAL = timedelta(seconds=10)
+# What a rounded clock and the air may add.
+SLACK = timedelta(milliseconds=50)
+ADDRESSES = [f"AA:BB:CC:DD:EE:0{number}" for number in range(6)]
+
+
+async def switch(air: Air, ring: ColmiRing, key: str = "live", *, on: bool = True) -> None:
+    """Turn a switch; unlike `Air.call` this doesn't wait until live values have ended."""
+    entity_id = air.state(ring, key, "switch").entity_id
+    service = "turn_on" if on else "turn_off"
+    await air.hass.services.async_call("switch", service, {"entity_id": entity_id}, blocking=True)
+
+
+def is_live(air: Air, ring: ColmiRing) -> bool:
+    return air.value(ring, "live", "switch") == STATE_ON
+
+
+def event(air: Air, ring: ColmiRing) -> tuple[str, str]:
+    """Return the last event and its reason."""
+    attributes = air.state(ring, "events", "event").attributes
+    return attributes["event_type"], attributes["reason"]
+
+
+def watched(air: Air, ring: ColmiRing) -> list[tuple[datetime, State]]:
+    """Collect every state of the heart rate from now on, with when it came."""
+    entity_id = air.state(ring, "heart_rate").entity_id
+    states = [(dt_util.utcnow(), air.state(ring, "heart_rate"))]
+
+    def changed(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity_id and (state := event.data["new_state"]):
+            states.append((dt_util.utcnow(), state))
+
+    air.hass.bus.async_listen("state_changed", changed)
+    return states
+
+
+def stopped(air: Air, ring: ColmiRing) -> bool:
+    """Whether the ring was told to stop measuring after it was last told to begin."""
+    told = [p.value[0] for p in air.sent(ring) if p.value and p.value[0] in (MEASURE, STOP)]
+    return told[-1] == STOP
+
+
+async def test_an_hour_with_a_link_that_is_cut(air: Air) -> None:
+    """What is shown was measured in the last interval, at every instant; nothing else is."""
+    ring = virtual("r12")
+    await air.add(ring)
+    assert air.value(ring, "heart_rate") != STATE_UNKNOWN
+    states = watched(air, ring)
+    began = dt_util.utcnow()
+    turned = asyncio.create_task(switch(air, ring))
+    await asyncio.sleep(5)
+    assert air.value(ring, "heart_rate") == STATE_UNKNOWN, "what was recorded is not live"
+    await turned
+    until = air.state(ring, "live", "switch").attributes["until"]
+    assert until == began + timedelta(hours=1)
+    for cut in range(5):
+        await asyncio.sleep(600)
+        assert is_live(air, ring)
+        assert air.value(ring, "heart_rate") == str(ring.live["heart_rate"])
+        ring.live["heart_rate"] = 90 + cut
+        air.radio.drop(ring.address)
+        await asyncio.sleep(11)
+        assert air.value(ring, "heart_rate") == STATE_UNKNOWN
+    await asyncio.sleep(60)
+    live = [(at, state) for at, state in states[1:] if at < dt_util.utcnow()]
+    for (at, state), (replaced, _) in zip(live, [*live[1:], (dt_util.utcnow(), None)], strict=True):
+        if state.state != STATE_UNKNOWN:
+            measured = state.attributes["measured_at"]
+            assert began < measured <= at
+            assert replaced - measured <= INTERVAL + SLACK
+    shown = {s.attributes["measured_at"] for _, s in live if s.state != STATE_UNKNOWN}
+    assert len(shown) > 250
+
+    await asyncio.sleep((until - dt_util.utcnow()).total_seconds() + 1)
+    assert not is_live(air, ring)
+    assert not air.radio.links
+    assert stopped(air, ring)
+    assert event(air, ring) == ("live_ended", "time_over")
+    archived = await air.archive.samples(ring.address, Metric.HEART_RATE, began)
+    kept = {sample.start for sample in archived}
+    assert {at.replace(microsecond=at.microsecond // 1000 * 1000) for at in shown} <= kept
+
+
+async def test_values_follow_the_interval_that_was_chosen(air: Air) -> None:
+    ring = virtual("r12")
+    await air.add(ring, live_interval=30, live_duration=10)
+    await switch(air, ring)
+    states = watched(air, ring)
+    await asyncio.sleep(580)
+    measured = {s.attributes["measured_at"] for _, s in states if s.state != STATE_UNKNOWN}
+    assert 18 <= len(measured) <= 20
+    await asyncio.sleep(30)
+    assert not is_live(air, ring)
+
+
+@pytest.mark.parametrize("how", ["switch", "reload", "remove"])
+async def test_nothing_is_left_behind(air: Air, how: str) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    await switch(air, ring)
+    await asyncio.sleep(120)
+    assert air.radio.links
+    if how == "switch":
+        await switch(air, ring, on=False)
+        assert not is_live(air, ring)
+    elif how == "reload":
+        await air.hass.config_entries.async_reload(entry.entry_id)
+    else:
+        await air.hass.config_entries.async_remove(entry.entry_id)
+    assert not air.radio.links
+    assert stopped(air, ring)
+    assert not [task for task in asyncio.all_tasks() if "smart_rings live" in task.get_name()]
+    sent = len(air.sent(ring))
+    await asyncio.sleep(200)
+    assert len(air.sent(ring)) == sent
+    await air.settle()
+
+
+@pytest.mark.parametrize("link", ["holds", "is lost"])
+async def test_it_ends_when_the_ring_leaves(air: Air, link: str) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    await asyncio.sleep(60)
+    if link == "is lost":
+        air.radio.drop(ring.address)
+    air.radio.leave(ring.address)
+    await asyncio.sleep(200)
+    assert not is_live(air, ring)
+    assert event(air, ring) == ("live_ended", "out_of_range")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "reason"),
+    [("charging", True, "charging"), ("battery", 10, "battery_low")],
+)
+async def test_it_ends_when_the_ring_needs_power(
+    air: Air, attribute: str, value: Any, reason: str
+) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    setattr(ring, attribute, value)
+    await asyncio.sleep(90)
+    assert not is_live(air, ring)
+    assert event(air, ring) == ("live_ended", reason)
+    assert not air.radio.links
+    assert stopped(air, ring)
+    await air.settle()
+    with pytest.raises(HomeAssistantError) as caught:
+        await switch(air, ring)
+    assert caught.value.translation_key == reason
+    assert not is_live(air, ring)
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        (Faults(refuse_connections=-1), "connected_elsewhere"),
+        (Faults(ignore=frozenset({0x03})), "not_answering"),
+    ],
+    ids=["refuses", "silent"],
+)
+async def test_it_does_not_begin_without_the_ring(air: Air, faults: Faults, reason: str) -> None:
+    ring = virtual()
+    await air.add(ring)
+    ring.faults = faults
+    with pytest.raises(HomeAssistantError) as caught:
+        await switch(air, ring)
+    assert caught.value.translation_key == reason
+    assert not is_live(air, ring)
+    assert air.value(ring, "live", "switch") == STATE_OFF
+
+
+async def test_commands_come_between(air: Air) -> None:
+    """The link is given up for them and taken again."""
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    await asyncio.sleep(60)
+    ring.live["heart_rate"] = 111
+    entity_id = air.state(ring, "measure_heart_rate", "button").entity_id
+    await air.hass.services.async_call("button", "press", {"entity_id": entity_id}, blocking=True)
+    await asyncio.sleep(30)
+    assert is_live(air, ring)
+    assert air.value(ring, "heart_rate") == "111"
+    await switch(air, ring, on=False)
+
+
+async def test_syncs_come_between(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await switch(air, ring)
+    before = datetime.fromisoformat(air.value(ring, "last_sync"))
+    await asyncio.sleep(17 * 60)
+    after = datetime.fromisoformat(air.value(ring, "last_sync"))
+    assert after - before < timedelta(minutes=17)
+    assert after > before
+    assert air.value(ring, "heart_rate") == str(ring.live["heart_rate"])
+    await switch(air, ring, on=False)
+
+
+async def test_six_rings_on_one_proxy_two_of_them_live(air: Air) -> None:
+    """Every ring is read within two intervals, and other integrations keep a connection."""
+    rings = [virtual(address=address) for address in ADDRESSES]
+    for ring in rings:
+        await air.add(ring)
+    for ring in rings[:2]:
+        await switch(air, ring)
+    together = 0
+    synced: dict[str, list[datetime]] = {ring.address: [] for ring in rings}
+    for _ in range(50 * 60):
+        await asyncio.sleep(1)
+        together = max(together, len(air.radio.links))
+        for ring in rings:
+            if (at := datetime.fromisoformat(air.value(ring, "last_sync"))) not in synced[
+                ring.address
+            ]:
+                synced[ring.address].append(at)
+    for times in synced.values():
+        gaps = [b - a for a, b in zip(times, [*times[1:], dt_util.utcnow()], strict=True)]
+        assert max(gaps) < timedelta(minutes=30)
+        assert len(times) >= 3
+    assert together == air.proxy.slots - 1
+    for ring in rings[:2]:
+        assert is_live(air, ring)
+        await switch(air, ring, on=False)
+
+
+async def test_the_oldest_gives_way_and_says_so(air: Air) -> None:
+    one, other, third = (virtual(address=address) for address in ADDRESSES[:3])
+    for ring in (one, other, third):
+        await air.add(ring)
+    await switch(air, one)
+    await asyncio.sleep(60)
+    await switch(air, other)
+    await switch(air, third)
+    await asyncio.sleep(60)
+    assert set(air.radio.links) == {other.address, third.address}
+    assert is_live(air, one)
+    assert event(air, one) == ("live_paused", "no_free_connection")
+    assert air.value(one, "contact") == "no_free_connection"
+    assert air.value(one, "heart_rate") == STATE_UNKNOWN
+    assert air.value(other, "contact") == "ok"
+
+    await switch(air, other, on=False)
+    await asyncio.sleep(60)
+    assert air.value(one, "heart_rate") == str(one.live["heart_rate"])
+    assert air.value(one, "contact") == "ok"
+    for ring in (one, third):
+        await switch(air, ring, on=False)
+
+
+async def test_it_gives_way_when_others_hold_the_rest(air: Air) -> None:
+    ring, other = virtual(), virtual(address=OTHER)
+    await air.add(ring)
+    await air.add(other)
+    await switch(air, ring)
+    air.proxy.slots = 1
+    await asyncio.sleep(20 * 60)
+    synced = datetime.fromisoformat(air.value(other, "last_sync"))
+    assert dt_util.utcnow() - synced < timedelta(minutes=16)
+    assert is_live(air, ring)
+    await switch(air, ring, on=False)
