@@ -112,6 +112,7 @@ class Oximeter(VirtualRing):
         zone: tzinfo = UTC,
         ahead: timedelta = timedelta(),
         service_uuids: Iterable[str] = (),
+        tells_perfusion: bool = True,
     ) -> None:
         """Wear it in the nights of `days` until now, with the right clock, and of `ahead`.
 
@@ -133,6 +134,7 @@ class Oximeter(VirtualRing):
         """What it tells now in place of what it would, where that is a number."""
         self.wave: bytes | None = None
         """The pulse wave it tells in place of a computed one."""
+        self.tells_perfusion = tells_perfusion
         self.steps = 0
         self.vibrated = 0
         self.malformed: list[bytes] = []
@@ -272,11 +274,14 @@ class Oximeter(VirtualRing):
                 self.recording.worn[-1] = (self.recording.worn[-1][0], at)
 
     def _begin(self, at: datetime) -> None:
-        shown = self._shown(at).replace(microsecond=0)
+        shown = self._shown(at)
+        # It samples when its clock ticks.
+        tick = timedelta(microseconds=shown.microsecond)
+        start, shown = at - tick, shown - tick
         self.recording = Recording(
-            at, shown, self.interval, self.limits, self.life, worn=[(at, None)]
+            start, shown, self.interval, self.limits, self.life, worn=[(start, None)]
         )
-        self._since, self._wave_told = at, 0
+        self._since, self._wave_told = start, 0
         self._store(self.recording)
 
     def _finish(self, at: datetime) -> None:
@@ -343,7 +348,7 @@ class Oximeter(VirtualRing):
             values["motion"] = signal.motion[at]
             if signal.spo2[at] != NO_SIGNAL:
                 values["spo2"], values["pulse"] = signal.spo2[at], signal.pulse[at]
-                values["perfusion"] = signal.perfusion[at]
+                values["perfusion"] = signal.perfusion[at] if self.tells_perfusion else 0
         return {key: self.told(key, value) for key, value in values.items()}
 
     def told(self, key: str, value: int) -> int:

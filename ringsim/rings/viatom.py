@@ -132,7 +132,7 @@ class ViatomRing(Oximeter):
         """Whether a name that is not there opens the file opened last."""
         self._open: bytes | None = None
         self._opened_last: Recording | None = None
-        super().__init__(model.product, **life)
+        super().__init__(model.product, tells_perfusion=model.tells_perfusion, **life)
 
     @property
     @override
@@ -250,13 +250,10 @@ class ViatomRing(Oximeter):
             (
                 bytes((sensed["spo2"],)) + u16(sensed["pulse"]) + u32(self.steps),
                 bytes((self.battery, self.battery_state, sensed["motion"])),
-                bytes((self._perfusion(sensed), self._lead(), 0)),
+                bytes((sensed["perfusion"], self._lead(), 0)),
             )
         )
         return told[: self.viatom.live_bytes]
-
-    def _perfusion(self, sensed: Mapping[str, int]) -> int:
-        return sensed["perfusion"] if self.viatom.tells_perfusion else 0
 
     def _lead(self) -> int:
         return self.told("lead", int(self.viatom.tells_lead and self.worn))
@@ -267,7 +264,7 @@ class ViatomRing(Oximeter):
         if payload == b"\x01":
             wave = wave[::2] if self.wave is None else wave
         told = bytes((sensed["spo2"],)) + u16(sensed["pulse"])
-        told += bytes((self.battery, self.battery_state, self._perfusion(sensed), self._lead()))
+        told += bytes((self.battery, self.battery_state, sensed["perfusion"], self._lead()))
         return told + bytes(3) + u16(len(wave)) + wave
 
     # Settings
