@@ -1,9 +1,10 @@
-"""What both families of virtual oximeter rings share: nights, files' contents, frames, habits."""
+"""What both families of virtual oximeter rings share: nights, frames and habits."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from math import pi, sin
 from random import Random
 from typing import Any, Required, TypedDict, override
@@ -135,7 +136,6 @@ class Oximeter(VirtualRing):
         self.wave: bytes | None = None
         """The pulse wave it tells in place of a computed one."""
         self.tells_perfusion = tells_perfusion
-        self.steps = 0
         self.vibrated = 0
         self.malformed: list[bytes] = []
         """What was no valid request; it does not answer that."""
@@ -156,9 +156,7 @@ class Oximeter(VirtualRing):
         moment = self.now()
         self.clock.offset = moment.astimezone(zone).utcoffset() or timedelta()
         # The wearer's phone kept the clock right over all these days, whatever the season.
-        self._shown: Callable[[datetime], datetime] = lambda at: at.astimezone(zone).replace(
-            tzinfo=None
-        )
+        self._shown: Callable[[datetime], datetime] = partial(_wall_clock, zone)
         lived = generate(moment - timedelta(days=days), moment + ahead, zone=zone, seed=self.life)
         nights = [event for event in lived if isinstance(event, Sleep) and not event.nap]
         changes = [(at, at == n.start) for n in nights for at in (n.start, n.end)]
@@ -469,3 +467,7 @@ class Oximeter(VirtualRing):
             dropped = after if after > 0 else len(self._buffer)
             self.malformed.append(self._buffer[:dropped])
             self._buffer = self._buffer[dropped:]
+
+
+def _wall_clock(zone: tzinfo, at: datetime) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None)

@@ -100,7 +100,7 @@ class Model:
     """Whether files are silent after a live poll, until the link ends."""
     opens_at_small_mtu: bool = True
     chunks_per_link: int | None = None
-    """After so many pieces of files it is silent until the next connection."""
+    """After so many pieces of files it is silent until the next connection; how many is a guess."""
     vibrates: bool = False
     service_uuids: tuple[str, ...] = ()
 

@@ -124,6 +124,7 @@ class ViatomRing(Oximeter):
         self.firmware, self.hardware, self.branch = model.software, "AA", model.branch
         self.settings = dict(model.settings)
         """INFO key → value, as text."""
+        self.steps = 0
         self.chunk = 512
         """Bytes of a file in one answer."""
         self.echoes_blocks = True

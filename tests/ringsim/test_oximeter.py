@@ -13,10 +13,11 @@ from ringsim.rings import MODELS
 from ringsim.rings.base import VirtualRing
 from ringsim.rings.oximeter import Oximeter
 from ringsim.rings.oxyii import OXYII
-from ringsim.rings.recording import Tracks, summarise
+from ringsim.rings.recording import summarise
 from ringsim.rings.viatom import VIATOM
 
 from .life import Life
+from .oximeters import tracks
 
 NOW = datetime(2025, 12, 11, 14, 54, 15, tzinfo=UTC)
 ADDRESS = "C1:BB:CC:DD:00:01"
@@ -176,18 +177,14 @@ def test_pinned_values_are_told() -> None:
     assert life.ring.truth()["live"]["heart_rate"] is None
 
 
-def _tracks(spo2: list[int], pulse: list[int]) -> Tracks:
-    return Tracks(bytearray(spo2), bytearray(pulse), bytearray(len(spo2)), bytearray(len(spo2)))
-
-
 def test_a_summary_counts_what_was_measured_only() -> None:
     spo2 = [97, 97, 255, 94, 95, 97, 93, 0, 89, 88, 92, 97, 89, 97]
-    figures = summarise(_tracks(spo2, [60] * 13 + [255]), 4)
+    figures = summarise(tracks(*((value, 60, 0, 0) for value in spo2), (0, 255, 0, 0)), 4)
     assert (figures.average, figures.lowest, figures.pulse) == (94, 88, 60)
     assert (figures.drops_3, figures.drops_4) == (3, 2)
     assert (figures.seconds_below_90, figures.episodes_below_90) == (12, 2)
     assert figures.percent_below_90 == 25
-    assert summarise(_tracks([255, 0], [255, 0]), 4).average == 0
+    assert summarise(tracks((255, 255, 0, 0), (0, 0, 0, 0)), 4).average == 0
 
 
 @pytest.fixture

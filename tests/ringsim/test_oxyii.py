@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
-import json
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,13 +28,9 @@ from ringsim.rings.oxyii import (
 from ringsim.rings.recording import Figures, Recording, Tracks
 
 from .life import Life as OneLife
+from .oximeters import tracks, vectors
 
-VECTORS = {
-    vector["name"]: vector
-    for vector in json.loads(
-        (Path(__file__).parents[1] / "rings" / "vectors" / "oxyii.json").read_text("utf-8")
-    )
-}
+VECTORS = vectors("oxyii")
 NOW = datetime(2025, 12, 11, 14, 54, 15, tzinfo=UTC)
 ADDRESS = "C1:BB:CC:DD:05:41"
 SESSION_KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
@@ -113,13 +107,9 @@ def empty(model: str | Model = "o2ring_s", at: datetime = NOW, **options: Any) -
     return life
 
 
-def _tracks(*rows: tuple[int, int, int, int]) -> Tracks:
-    return Tracks(*(bytearray(column) for column in zip(*rows, strict=True)))
-
-
 def _put(life: Life, name: str) -> Recording:
     shown = datetime.strptime(name, "%Y%m%d%H%M%S")  # noqa: DTZ007
-    return life.ring.put(shown, _tracks((97, 60, 0, 0), (96, 61, 5, 0)))
+    return life.ring.put(shown, tracks((97, 60, 0, 0), (96, 61, 5, 0)))
 
 
 def _taken_off(model: str | Model = "o2ring_s", **options: Any) -> Life:
@@ -252,7 +242,7 @@ def test_file_requests_read_a_file() -> None:
     life.connect()
     assert life.ask(start) == frame(0xA5, OPEN, b"\1\0", len(content).to_bytes(4, "little")).hex()
     assert life.ask(data) == frame(0xA5, READ, b"\1\0").hex()
-    recording.tracks = _tracks(*[(95, 50, 1, 0)] * 700)
+    recording.tracks = tracks(*[(95, 50, 1, 0)] * 700)
     life.command(CLOSE)
     life.ask(start)
     content = life.ring.content(recording)
@@ -275,7 +265,7 @@ def _figures(wanted: dict[str, Any]) -> Figures:
 
 
 def _rows(records: Iterable[dict[str, Any]]) -> Tracks:
-    return _tracks(
+    return tracks(
         *(
             (
                 record["spo2_pct"] or 0xFF,
@@ -316,7 +306,7 @@ def test_unfinished_file() -> None:
 def test_trailer_of_a_long_night() -> None:
     vector = VECTORS["format_a_trailer_long_night"]
     wanted = vector["decoded"]
-    rows = _tracks(*[(96, 50, 0, 0)] * wanted["sample_count"])
+    rows = tracks(*[(96, 50, 0, 0)] * wanted["sample_count"])
     recording = empty().ring.put(datetime(2026, 9, 27), rows, figures=_figures(wanted))  # noqa: DTZ001
     content = empty().ring.content(recording)
     trailer, known = content[-TRAILER:].hex(), vector["response_hex"][0]

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,17 +14,13 @@ import pytest
 from ringsim.radio import Radio
 from ringsim.rings.base import Characteristic
 from ringsim.rings.oximeter import LEGACY_NOTIFY, LEGACY_WRITE, crc8, frame
-from ringsim.rings.recording import Figures, Recording, Tracks
+from ringsim.rings.recording import Figures, Recording
 from ringsim.rings.viatom import ACK, HARMFUL, VIATOM, Model, ViatomRing
 
 from .life import Life as OneLife
+from .oximeters import tracks, vectors
 
-VECTORS = {
-    vector["name"]: vector
-    for vector in json.loads(
-        (Path(__file__).parents[1] / "rings" / "vectors" / "viatom.json").read_text("utf-8")
-    )
-}
+VECTORS = vectors("viatom")
 NOW = datetime(2025, 12, 11, 14, 54, 15, tzinfo=UTC)
 ADDRESS = "C1:BB:CC:DD:00:01"
 READ_START, READ_CONTENT, READ_END, INFO, PING, SET, LIVE = 3, 4, 5, 0x14, 0x15, 0x16, 0x17
@@ -80,13 +75,9 @@ def empty(model: str | Model = "o2ring", at: datetime = NOW, **options: Any) -> 
     return life
 
 
-def _tracks(*rows: tuple[int, int, int, int]) -> Tracks:
-    return Tracks(*(bytearray(column) for column in zip(*rows, strict=True)))
-
-
 def _short(life: Life, name: str) -> Recording:
     shown = datetime.strptime(name, "%Y%m%d%H%M%S")  # noqa: DTZ007
-    return life.ring.put(shown, _tracks((97, 60, 0, 0)))
+    return life.ring.put(shown, tracks((97, 60, 0, 0)))
 
 
 def _info(_: dict[str, Any]) -> Life:
@@ -206,7 +197,7 @@ def test_files(name: str) -> None:
     )
     life = empty()
     start = datetime.fromisoformat(wanted["start_local"])
-    recording = life.ring.put(start, _tracks(*rows), figures=figures)
+    recording = life.ring.put(start, tracks(*rows), figures=figures)
     assert life.ring.content(recording).hex() == VECTORS[name]["response_hex"][0]
 
 
