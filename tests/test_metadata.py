@@ -269,7 +269,8 @@ def test_translation(path: Path) -> None:
 
 def test_flow_texts() -> None:
     """Every step, error and abort reason of the flows has a text, and every field a help."""
-    flows = [ENGLISH["config"], ENGLISH.get("options", {})]
+    fixes = [issue["fix_flow"] for issue in ENGLISH["issues"].values() if "fix_flow" in issue]
+    flows = [ENGLISH["config"], ENGLISH.get("options", {}), *fixes]
     have = {
         kind: {key for flow in flows for key in flow.get(kind, {})}
         for kind in ("step", "abort", "error")

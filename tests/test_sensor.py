@@ -1,6 +1,7 @@
 """What is shown of a ring is what the ring holds."""
 
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
@@ -8,8 +9,14 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.smart_rings.const import DOMAIN
+from custom_components.smart_rings.rings.colmi import ColmiRing as Family
+from custom_components.smart_rings.rings.errors import RingAuthError
 from custom_components.smart_rings.rings.models import Metric
+from ringsim.rings.base import Faults
+from ringsim.rings.colmi import ColmiRing, frame
 from tests.air import Air, virtual
+
+BATTERY = 0x03
 
 COUNTERS = {"steps", "distance", "energy"}
 READINGS = {
@@ -138,3 +145,69 @@ async def test_not_more_than_twenty_entities_are_on(air: Air) -> None:
     await air.add(virtual("r09"))
     on = [e for e in er.async_get(air.hass).entities.values() if not e.disabled]
     assert 0 < len(on) <= 20
+
+
+def detail(air: Air, ring: ColmiRing) -> str | None:
+    told: str | None = air.state(ring, "contact").attributes["detail"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        (Faults(refuse_connections=-1), "connected_elsewhere"),
+        (Faults(hang_on_connect=True), "connected_elsewhere"),
+        (Faults(ignore=frozenset({BATTERY})), "not_answering"),
+        (Faults(answer_other={BATTERY: frame(BATTERY | 0x80, 0xEE)}), "not_answering"),
+        (Faults(drop_after=1, drop_after_each=True), "not_answering"),
+    ],
+    ids=["refuses", "hangs", "silent", "refuses to answer", "drops"],
+)
+async def test_why_nothing_came(air: Air, faults: Faults, reason: str) -> None:
+    ring = virtual()
+    await air.add(ring)
+    assert (air.value(ring, "contact"), detail(air, ring)) == ("ok", None)
+    ring.faults = faults
+    await air.passes(minutes=17)
+    assert air.value(ring, "contact") == reason
+    assert detail(air, ring)
+    ring.faults = Faults()
+    await air.passes(minutes=20)
+    assert (air.value(ring, "contact"), detail(air, ring)) == ("ok", None)
+
+
+async def test_nothing_comes_from_a_ring_out_of_range(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    await air.leave(ring)
+    assert air.value(ring, "contact") == "out_of_range"
+    told = detail(air, ring)
+    assert "no scanner currently has it" in (told or "")
+    await air.passes(minutes=3)
+    assert detail(air, ring) == told
+    await air.come_back(ring)
+    assert air.value(ring, "contact") == "ok"
+
+
+async def test_nothing_comes_without_a_free_connection(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    air.proxy.slots = 0
+    await air.passes(minutes=17)
+    assert air.value(ring, "contact") == "no_free_connection"
+    assert "proxy 01" in (detail(air, ring) or "")
+    air.proxy.slots = 3
+    await air.passes(minutes=17)
+    assert air.value(ring, "contact") == "ok"
+
+
+async def test_nothing_comes_without_the_key(air: Air) -> None:
+    """No family that is supported has keys, so that the library has to be told to refuse."""
+    ring = virtual()
+    await air.add(ring)
+    with patch.object(Family, "state", side_effect=RingAuthError("wrong key")):
+        await air.passes(minutes=17)
+        assert air.value(ring, "contact") == "needs_key"
+        assert detail(air, ring) == "wrong key"
+    await air.passes(minutes=17)
+    assert air.value(ring, "contact") == "ok"

@@ -12,6 +12,7 @@ from homeassistant.helpers.typing import ConfigType
 from .archive import Archive, ArchiveTooNew
 from .const import DATA_ARCHIVE, DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
+from .repairs import async_watch
 from .services import async_setup_services
 from .statistics import Statistics
 
@@ -70,6 +71,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     coordinator.async_start()
+    async_watch(hass, coordinator)
     return True
 
 

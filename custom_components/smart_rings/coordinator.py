@@ -98,12 +98,14 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.error: ContactError | None = None
         self.live = Live(self, self._option(CONF_LIVE_INTERVAL), self._option(CONF_LIVE_DURATION))
         self.failures = 0
+        self.failing_since: datetime | None = None
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
         self._announced: dict[str, datetime] = {}
         self._reread = False
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
+        self._away: ContactError | None = None
         self._returned = True
         self._syncing: asyncio.Task[None] | None = None
 
@@ -119,14 +121,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     @property
     def hindrance(self) -> ContactError | None:
         """Why nothing comes from the ring now, if so."""
-        if paused := self.contact.paused:
-            return paused
-        if self.live.waiting:
-            return self.contact.unreachable(Reason.NO_FREE_CONNECTION)
-        if not self.in_range:
-            return self.contact.unreachable(Reason.OUT_OF_RANGE)
         over = self.error and self.error.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED)
-        return None if over else self.error
+        last = None if over else self.error
+        return self.contact.paused or self.live.waiting or self._away or last
 
     @property
     def rssi(self) -> int | None:
@@ -283,6 +280,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.settings = stored.get("settings", {})
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         self.failures = stored.get("failures", 0)
+        self.failing_since = dt_util.parse_datetime(stored.get("failing_since") or "")
         self._announced = {
             kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
         }
@@ -314,6 +312,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             self.error = err
             self.failures += 1
             if self.failures == 1:
+                self.failing_since = dt_util.utcnow()
                 await self._keep()
                 self.tell("sync_failed", {"reason": err.reason})
         else:
@@ -321,6 +320,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
                 self.failures = 0
+                self.failing_since = None
                 await self._keep()
             await self._announce()
         self._returned = False
@@ -373,6 +373,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "settings": self.settings,
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
                 "failures": self.failures,
+                "failing_since": self.failing_since and self.failing_since.isoformat(),
                 "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )
@@ -420,6 +421,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Notice that the ring came or left, and start a sync when one is due."""
         if self.in_range is not self._was_in_range:
             self._was_in_range = self.in_range
+            # Kept as it was then: Bluetooth counts the seconds, the recorder would each of them.
+            self._away = None if self.in_range else self.contact.unreachable(Reason.OUT_OF_RANGE)
             self._returned |= self.in_range
             _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
             self.async_update_listeners()

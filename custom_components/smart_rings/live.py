@@ -46,7 +46,7 @@ class Live:
     ) -> None:
         """Take how often to show a value, and when to end."""
         self.until: datetime | None = None
-        self.waiting = False
+        self.waiting: ContactError | None = None
         self.shown: dict[Metric, Sample] = {}
         self._coordinator = coordinator
         self._hass = coordinator.hass
@@ -96,7 +96,7 @@ class Live:
             reason = err.reason
         finally:
             self.until = None
-            self.waiting = False
+            self.waiting = None
             self._fresh.clear()
             self._show()
             if not self._began.done():
@@ -130,7 +130,7 @@ class Live:
 
     def _wait(self) -> None:
         """Tell that other rings need the connection."""
-        self.waiting = True
+        self.waiting = self._coordinator.contact.unreachable(Reason.NO_FREE_CONNECTION)
         self._coordinator.async_update_listeners()
         self._tell("live_paused", Reason.NO_FREE_CONNECTION)
 
@@ -147,7 +147,7 @@ class Live:
 
     async def _take(self, state: RingState) -> None:
         """Take what the ring says; show it when what is shown is used up."""
-        self.waiting = False
+        self.waiting = None
         self._coordinator.error = None
         self._coordinator.take(replace(state, latest={}))
         for reason, holds in (

@@ -196,7 +196,8 @@ class Statistics:
         total = await self._archive.total(stale.ring, metric, since)
         rows: list[StatisticData] = []
         for bucket in await self._archive.buckets(stale.ring, metric, HOUR, since, now):
-            total += bucket.total
+            # Added up from another hour on, floats differ in their last digits; rows must not.
+            total = round(total + bucket.total, 6)
             rows.append({"start": bucket.start, "state": bucket.total, "sum": total})
         self._write_external(
             recorder, stale, metric, METRICS[metric].unit, StatisticMeanType.NONE, rows

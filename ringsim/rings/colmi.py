@@ -325,7 +325,8 @@ class ColmiRing(VirtualRing):
         while self._future and self._future[-1].due <= now:
             event = self._future.pop()
             shown = shown_at(event.start).replace(second=0, microsecond=0)
-            if not self.powered or self.charging or not self.worn:
+            # What began before it lost its time has none.
+            if not self.powered or self.charging or not self.worn or shown < POWER_LOSS:
                 continue
             if isinstance(event, Sleep):
                 if self.colmi.big_data and (self.colmi.naps or not event.nap):

@@ -79,6 +79,15 @@ def test_what_a_wrong_clock_wrote_is_doubted() -> None:
     assert ring.utc(naive("2026-11-10T13:30")) == at("2026-11-10T12:30")
 
 
+def test_times_a_clock_that_was_set_back_shows_again_are_doubted() -> None:
+    ring = clock("2026-10-25T10:00", ("2026-10-24T20:00", 2))
+    ring.written(ring.target())
+    assert ring.utc(naive("2026-10-25T11:30")) == at("2026-10-25T09:30")
+    ring.now = lambda: at("2026-10-25T14:00")
+    assert ring.utc(naive("2026-10-25T11:30")) is None
+    assert ring.utc(naive("2026-10-25T12:00")) == at("2026-10-25T11:00")
+
+
 def test_old_settings_and_doubts_are_forgotten() -> None:
     ring = clock("2026-11-11T12:00", ("2026-01-01T08:00", 1), ("2026-02-01T08:00", 1))
     ring.doubts.append((at("2026-02-01T08:00"), at("2026-02-01T09:00")))

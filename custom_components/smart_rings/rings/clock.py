@@ -78,7 +78,13 @@ class Clock:
         return target.offset != last.offset or target.at - last.at >= interval
 
     def written(self, setting: ClockSetting) -> None:
-        """Remember a setting the ring has taken; forget those no record can need any more."""
+        """Remember a setting the ring has taken; forget those no record can need any more.
+
+        Where it set the clock back, what the ring shows at the times it shows again may be from
+        the first time: slots of its memory stay as they are until something is recorded anew.
+        """
+        if self.settings and (back := self.settings[-1].offset - setting.offset) > timedelta():
+            self.doubts.append((setting.at, setting.at + back))
         self.settings.append(setting)
         while len(self.settings) > 1 and self.settings[1].at < setting.at - KEEP:
             del self.settings[0]

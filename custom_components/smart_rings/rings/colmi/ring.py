@@ -607,7 +607,7 @@ def _log(
 
 
 LOGS = (
-    _log(Capability.STEPS, 15, ColmiRing.read_activity, relative=False),
+    _log(Capability.STEPS, 15, ColmiRing.read_activity),
     _log(Capability.HEART_RATE, 5, ColmiRing.read_heart_rate, relative=False),
     _log(Capability.STRESS, 30, ColmiRing.read_stress),
     _log(Capability.HRV, 30, ColmiRing.read_hrv),

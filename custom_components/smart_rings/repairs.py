@@ -1,0 +1,114 @@
+"""What only a person can mend about a ring, as long as it has to be mended."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
+import voluptuous as vol
+
+from .const import DOMAIN
+from .contact import Reason
+from .coordinator import RingConfigEntry, RingCoordinator
+from .rings import family_of
+
+# Phone apps hold a ring for minutes by themselves, and for hours when one looks at them.
+HELD_TOO_LONG = timedelta(days=1)
+# Enough to bring the ring to Home Assistant before it overwrites what was not read.
+NOTICE = timedelta(days=1)
+
+
+def _held_by_app(coordinator: RingCoordinator) -> bool:
+    error, since = coordinator.error, coordinator.failing_since
+    held = error is not None and error.reason is Reason.CONNECTED_ELSEWHERE
+    return held and since is not None and dt_util.utcnow() - since >= HELD_TOO_LONG
+
+
+def _runs_over(coordinator: RingCoordinator) -> bool:
+    keeps, last = family_of(coordinator.model).keeps, coordinator.last_sync
+    return bool(keeps and last and dt_util.utcnow() - last >= keeps - NOTICE)
+
+
+ISSUES: Mapping[str, Callable[[RingCoordinator], bool]] = {
+    "held_by_app": _held_by_app,
+    "memory_runs_over": _runs_over,
+}
+
+
+@callback
+def async_watch(hass: HomeAssistant, coordinator: RingCoordinator) -> None:
+    """Report what has to be mended, and take it back when it is or the ring is no longer ours."""
+    entry = coordinator.config_entry
+
+    @callback
+    def look() -> None:
+        for issue, holds in ISSUES.items():
+            issue_id = f"{issue}_{entry.entry_id}"
+            if not holds(coordinator):
+                ir.async_delete_issue(hass, DOMAIN, issue_id)
+                continue
+            ir.async_create_issue(
+                hass,
+                DOMAIN,
+                issue_id,
+                data={"entry_id": entry.entry_id},
+                is_fixable=True,
+                severity=ir.IssueSeverity.WARNING,
+                translation_key=issue,
+                translation_placeholders={"name": coordinator.name},
+            )
+
+    look()
+    entry.async_on_unload(coordinator.async_add_listener(look))
+    for issue in ISSUES:
+        entry.async_on_unload(
+            partial(ir.async_delete_issue, hass, DOMAIN, f"{issue}_{entry.entry_id}")
+        )
+
+
+class TryAgain(RepairsFlow):
+    """Say what to do, then see whether it helped."""
+
+    def __init__(self, coordinator: RingCoordinator) -> None:
+        """Take the ring."""
+        self._coordinator = coordinator
+
+    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Begin with the only step."""
+        return await self.async_step_confirm(user_input)
+
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Ask the ring; show the step again with what it is that still speaks against it."""
+        placeholders = {"name": self._coordinator.name}
+        errors = {}
+        if user_input is not None:
+            try:
+                await self._coordinator.async_sync()
+            except HomeAssistantError as err:
+                errors = {"base": "no_contact"}
+                placeholders["detail"] = str(err)
+            else:
+                return self.async_create_entry(data={})
+        return self.async_show_form(
+            step_id="confirm",
+            data_schema=vol.Schema({}),
+            errors=errors,
+            description_placeholders=placeholders,
+        )
+
+
+async def async_create_fix_flow(
+    hass: HomeAssistant, _issue_id: str, data: Mapping[str, Any] | None
+) -> RepairsFlow:
+    """Return what mends an issue."""
+    entry: RingConfigEntry | None = hass.config_entries.async_get_entry((data or {})["entry_id"])
+    if entry is None:
+        raise ValueError("The ring was removed")
+    return TryAgain(entry.runtime_data)
