@@ -1,11 +1,11 @@
-"""Count what goes over the air in each kind of contact with each virtual ring."""
+"""Count what goes over the air in each kind of contact with each virtual Colmi ring."""
 
 import asyncio
 from collections.abc import Iterable
 from datetime import timedelta
 
 from ringsim.radio import Packet
-from ringsim.rings import MODELS
+from ringsim.rings.colmi import COLMI
 from tests.rings.wearer import Wearer
 from tests.virtual_time import virtual_time
 
@@ -41,5 +41,5 @@ def _kind(request: bytes) -> str:
 
 
 if __name__ == "__main__":
-    for key in MODELS:
+    for key in COLMI:
         asyncio.run(count(key))

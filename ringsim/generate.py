@@ -201,7 +201,7 @@ def _apneas(rng: Random) -> tuple[list[float], list[float], bytearray]:
         if at >= NIGHT_SECONDS:
             return dips, surges, motion
         falling, rising = rng.randint(12, 30), rng.randint(8, 18)
-        depth, surge, restless = rng.uniform(2, 11), rng.uniform(4, 15), rng.randint(0, 45)
+        depth, surge, restless = rng.uniform(3, 15), rng.uniform(4, 15), rng.randint(0, 45)
         for second in range(falling + rising):
             index = min(at + second, NIGHT_SECONDS - 1)
             awakened = second - falling

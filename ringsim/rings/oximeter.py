@@ -1,9 +1,10 @@
-"""What both families of virtual oximeter rings share: nights, files' contents, frames, habits."""
+"""What both families of virtual oximeter rings share: nights, frames and habits."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from math import pi, sin
 from random import Random
 from typing import Any, Required, TypedDict, override
@@ -29,6 +30,8 @@ LEGACY_NOTIFY = "0734594a-a8e7-4b1a-a6b1-cd5243059a57"
 
 SLOTS = 4
 LARGEST_REQUEST = 2048
+SENSED = {"spo2": 0xFF, "pulse": 0xFFFF, "motion": 0, "perfusion": 0}
+"""What it tells off the finger."""
 NORMAL, CHARGING, FULL, LOW = range(4)
 WAVE_RATE = 125
 BEAT_MARK = 156
@@ -90,6 +93,8 @@ class Oximeter(VirtualRing):
     marker: int
     command_uuid: str
     answer_uuid: str
+    states: tuple[str, ...]
+    """What else it tells at any moment."""
     low_battery: int
     firmware: str
     hardware: str
@@ -108,6 +113,7 @@ class Oximeter(VirtualRing):
         zone: tzinfo = UTC,
         ahead: timedelta = timedelta(),
         service_uuids: Iterable[str] = (),
+        tells_perfusion: bool = True,
     ) -> None:
         """Wear it in the nights of `days` until now, with the right clock, and of `ahead`.
 
@@ -125,11 +131,11 @@ class Oximeter(VirtualRing):
         rng = Random(self.life)
         self.battery = rng.randint(35, 95)
         self.serial = f"{rng.randrange(10**10):010}"
-        self.pinned: dict[str, int] = {}
-        """What it tells at this moment in place of what it would: spo2, pulse, motion, ..."""
+        self.pinned: dict[str, int | None] = dict.fromkeys((*SENSED, *self.states))
+        """What it tells now in place of what it would, where that is a number."""
         self.wave: bytes | None = None
         """The pulse wave it tells in place of a computed one."""
-        self.steps = 0
+        self.tells_perfusion = tells_perfusion
         self.vibrated = 0
         self.malformed: list[bytes] = []
         """What was no valid request; it does not answer that."""
@@ -150,9 +156,7 @@ class Oximeter(VirtualRing):
         moment = self.now()
         self.clock.offset = moment.astimezone(zone).utcoffset() or timedelta()
         # The wearer's phone kept the clock right over all these days, whatever the season.
-        self._shown: Callable[[datetime], datetime] = lambda at: at.astimezone(zone).replace(
-            tzinfo=None
-        )
+        self._shown: Callable[[datetime], datetime] = partial(_wall_clock, zone)
         lived = generate(moment - timedelta(days=days), moment + ahead, zone=zone, seed=self.life)
         nights = [event for event in lived if isinstance(event, Sleep) and not event.nap]
         changes = [(at, at == n.start) for n in nights for at in (n.start, n.end)]
@@ -189,7 +193,8 @@ class Oximeter(VirtualRing):
         start = shown.replace(tzinfo=UTC) - self.clock.offset
         recording = Recording(start, shown, interval or self.interval, self.limits, self.life, [])
         recording.tracks, recording.pinned_figures = tracks, figures
-        recording.end = recording.final = start + timedelta(seconds=recording.duration)
+        recording.end = start + timedelta(seconds=recording.duration)
+        recording.final = min(recording.end, self.now())
         self._store(recording)
         return recording
 
@@ -201,7 +206,8 @@ class Oximeter(VirtualRing):
 
     @property
     def files(self) -> list[Recording]:
-        """What it lists, in the order of its memory."""
+        """What it lists, in the order of its memory: the newest may be anywhere."""
+        self.catch_up()
         return [r for r in self.slots if r is not None and r.end is not None]
 
     def find(self, name: str) -> Recording | None:
@@ -266,11 +272,14 @@ class Oximeter(VirtualRing):
                 self.recording.worn[-1] = (self.recording.worn[-1][0], at)
 
     def _begin(self, at: datetime) -> None:
-        shown = self._shown(at).replace(microsecond=0)
+        shown = self._shown(at)
+        # It samples when its clock ticks.
+        tick = timedelta(microseconds=shown.microsecond)
+        start, shown = at - tick, shown - tick
         self.recording = Recording(
-            at, shown, self.interval, self.limits, self.life, worn=[(at, None)]
+            start, shown, self.interval, self.limits, self.life, worn=[(start, None)]
         )
-        self._since, self._wave_told = at, 0
+        self._since, self._wave_told = start, 0
         self._store(self.recording)
 
     def _finish(self, at: datetime) -> None:
@@ -328,7 +337,7 @@ class Oximeter(VirtualRing):
 
         spo2 in %, pulse in bpm, motion, perfusion in 0.1 %.
         """
-        values = {"spo2": 0xFF, "pulse": 0xFFFF, "motion": 0, "perfusion": 0}
+        values = dict(SENSED)
         second = int((self.now() - self._since).total_seconds())
         if self.worn and self._on_finger() < SEARCHING:
             values |= {"spo2": 0, "pulse": 0}
@@ -337,8 +346,13 @@ class Oximeter(VirtualRing):
             values["motion"] = signal.motion[at]
             if signal.spo2[at] != NO_SIGNAL:
                 values["spo2"], values["pulse"] = signal.spo2[at], signal.pulse[at]
-                values["perfusion"] = signal.perfusion[at]
-        return values | {key: self.pinned[key] for key in values.keys() & self.pinned.keys()}
+                values["perfusion"] = signal.perfusion[at] if self.tells_perfusion else 0
+        return {key: self.told(key, value) for key, value in values.items()}
+
+    def told(self, key: str, value: int) -> int:
+        """Return this, unless something else is pinned."""
+        pinned = self.pinned[key]
+        return value if pinned is None else pinned
 
     def _on_finger(self) -> float:
         """Seconds since it was last put on."""
@@ -453,3 +467,7 @@ class Oximeter(VirtualRing):
             dropped = after if after > 0 else len(self._buffer)
             self.malformed.append(self._buffer[:dropped])
             self._buffer = self._buffer[dropped:]
+
+
+def _wall_clock(zone: tzinfo, at: datetime) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None)

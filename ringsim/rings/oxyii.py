@@ -100,7 +100,7 @@ class Model:
     """Whether files are silent after a live poll, until the link ends."""
     opens_at_small_mtu: bool = True
     chunks_per_link: int | None = None
-    """After so many pieces of files it is silent until the next connection."""
+    """After so many pieces of files it is silent until the next connection; how many is a guess."""
     vibrates: bool = False
     service_uuids: tuple[str, ...] = ()
 
@@ -156,6 +156,7 @@ class OxyiiRing(Oximeter):
 
     marker = MARKER
     command_uuid, answer_uuid = COMMAND, ANSWER
+    states = ("seconds", "run", "sensor", "flags")
     low_battery = 10
     writing = timedelta(seconds=110)
 
@@ -174,6 +175,8 @@ class OxyiiRing(Oximeter):
         """Whether the sensor byte tells of that."""
         self.unwritten: int | None = 0xFF
         """What stands where the trailer is to come; `None` leaves it out of the size."""
+        self.session_key: bytes | None = None
+        """The key it hands out; a new one each time if `None`."""
         self.wants_padded = False
         """Whether empty requests have to be encrypted in a session with a key."""
         self.pads_nothing = True
@@ -338,7 +341,8 @@ class OxyiiRing(Oximeter):
         if not size:
             return ()
         self._sessions += 1
-        key = sha256(f"{self.life} {self._sessions}".encode()).digest()[:16]
+        own = sha256(f"{self.life} {self._sessions}".encode()).digest()[:16]
+        key = self.session_key or own
         self._session.key = key if size == KEY else None
         told = _salted(bytes((1, len(key), 0, 0)) + key)[:size]
         return (frame(MARKER, AUTH, bytes((GOOD, sequence)), told),)
@@ -367,16 +371,13 @@ class OxyiiRing(Oximeter):
         sensed = self.sensed()
         return b"".join(
             (
-                u32(self._told("seconds", self.seconds)),
-                bytes((self._told("run", self._run_state()), self._told("sensor", self._sensor()))),
+                u32(self.told("seconds", self.seconds)),
+                bytes((self.told("run", self._run_state()), self.told("sensor", self._sensor()))),
                 bytes((sensed["spo2"], sensed["perfusion"])) + u16(sensed["pulse"]),
-                bytes((self._told("flags", 0xC6 | self.worn), sensed["motion"])),
+                bytes((self.told("flags", 0xC6 | self.worn), sensed["motion"])),
                 bytes((self.battery_state, self.battery)) + bytes(6),
             )
         )
-
-    def _told(self, key: str, value: int) -> int:
-        return self.pinned.get(key, value)
 
     def _run_state(self) -> int:
         if self.worn:

@@ -112,6 +112,7 @@ class ViatomRing(Oximeter):
 
     marker = 0xAA
     command_uuid, answer_uuid = LEGACY_WRITE, LEGACY_NOTIFY
+    states = ("lead",)
     mtu = 23
     low_battery = 20
     writing = timedelta()
@@ -123,6 +124,7 @@ class ViatomRing(Oximeter):
         self.firmware, self.hardware, self.branch = model.software, "AA", model.branch
         self.settings = dict(model.settings)
         """INFO key → value, as text."""
+        self.steps = 0
         self.chunk = 512
         """Bytes of a file in one answer."""
         self.echoes_blocks = True
@@ -131,7 +133,7 @@ class ViatomRing(Oximeter):
         """Whether a name that is not there opens the file opened last."""
         self._open: bytes | None = None
         self._opened_last: Recording | None = None
-        super().__init__(model.product, **life)
+        super().__init__(model.product, tells_perfusion=model.tells_perfusion, **life)
 
     @property
     @override
@@ -249,16 +251,13 @@ class ViatomRing(Oximeter):
             (
                 bytes((sensed["spo2"],)) + u16(sensed["pulse"]) + u32(self.steps),
                 bytes((self.battery, self.battery_state, sensed["motion"])),
-                bytes((self._perfusion(sensed), self._lead(), 0)),
+                bytes((sensed["perfusion"], self._lead(), 0)),
             )
         )
         return told[: self.viatom.live_bytes]
 
-    def _perfusion(self, sensed: Mapping[str, int]) -> int:
-        return sensed["perfusion"] if self.viatom.tells_perfusion else 0
-
     def _lead(self) -> int:
-        return self.pinned.get("lead", int(self.viatom.tells_lead and self.worn))
+        return self.told("lead", int(self.viatom.tells_lead and self.worn))
 
     def _wave(self, payload: bytes) -> bytes:
         sensed = self.sensed()
@@ -266,7 +265,7 @@ class ViatomRing(Oximeter):
         if payload == b"\x01":
             wave = wave[::2] if self.wave is None else wave
         told = bytes((sensed["spo2"],)) + u16(sensed["pulse"])
-        told += bytes((self.battery, self.battery_state, self._perfusion(sensed), self._lead()))
+        told += bytes((self.battery, self.battery_state, sensed["perfusion"], self._lead()))
         return told + bytes(3) + u16(len(wave)) + wave
 
     # Settings

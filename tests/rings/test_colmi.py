@@ -12,7 +12,7 @@ from custom_components.smart_rings.rings.models import (
     Capability,
     Metric,
 )
-from ringsim.rings import MODELS as VIRTUAL
+from ringsim.rings.colmi import COLMI as VIRTUAL
 from tests.rings.wearer import BEGAN, Wearer, utc
 from tests.virtual_time import virtual_time
 

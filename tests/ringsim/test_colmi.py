@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, time, timedelta
-import heapq
+from functools import partial
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ringsim.radio import Radio
 from ringsim.rings import MODELS
 from ringsim.rings.base import Characteristic, VirtualRing
 from ringsim.rings.colmi import (
+    COLMI,
     HARMFUL,
     HARMFUL_BIG,
     V1_NOTIFY,
@@ -27,6 +28,8 @@ from ringsim.rings.colmi import (
     message,
 )
 
+from .life import Life as OneLife
+
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "rings" / "vectors" / "colmi.json").read_text("utf-8")
 )
@@ -34,33 +37,11 @@ NOW = datetime(2025, 12, 11, 22, 54, 15, tzinfo=UTC)
 ADDRESS = "AA:BB:CC:DD:12:34"
 
 
-class Life:
-    """A ring with a time of its own: timers run when the test lets time pass."""
+class Life(OneLife[ColmiRing]):
+    """A ring, and what can be written to it."""
 
     def __init__(self, model: str, at: datetime = NOW, **options: Any) -> None:
-        self.time = at
-        ring = MODELS[model](address=ADDRESS, now=lambda: self.time, **options)
-        assert isinstance(ring, ColmiRing)
-        self.ring = ring
-        self.said: list[bytes] = []
-        self._timers: list[tuple[datetime, int, Callable[[], None]]] = []
-        self._count = 0
-        ring.emit = lambda notification: self.said.append(notification.value)
-        ring.schedule = self._schedule
-
-    def _schedule(self, delay: float, call: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._timers, (self.time + timedelta(seconds=delay), self._count, call))
-
-    def pass_time(self, **span: float) -> list[bytes]:
-        """Let time pass; return what the ring said by itself."""
-        until = self.time + timedelta(**span)
-        while self._timers and self._timers[0][0] <= until:
-            self.time, _, call = heapq.heappop(self._timers)
-            call()
-        self.time = until
-        said, self.said = self.said, []
-        return said
+        super().__init__(partial(ColmiRing, COLMI[model], address=ADDRESS, **options), at)
 
     def ask(self, request: bytes | str) -> list[bytes]:
         """Write a command or a big-data message and return its answers."""
@@ -316,7 +297,7 @@ def test_harmful_requests_are_kept_and_ignored(model: str, request_: bytes) -> N
 
 
 def test_every_command_is_answered_refused_or_passed_over() -> None:
-    for model in MODELS:
+    for model in COLMI:
         life = Life(model)
         for code in set(range(256)) - HARMFUL - {0x08}:
             for answer in life.command(code):
@@ -559,7 +540,7 @@ def test_names_and_firmware_are_those_of_the_product() -> None:
 
 
 def _all() -> dict[str, VirtualRing]:
-    return {key: make(address=ADDRESS, days=0) for key, make in MODELS.items()}
+    return {key: MODELS[key](address=ADDRESS, days=0) for key in COLMI}
 
 
 def test_wearers_differ_and_dates_repeat() -> None:
