@@ -13,7 +13,16 @@ from homeassistant.util.file import WriteError
 import pytest
 
 from custom_components.smart_rings.export import Table, samples_table, sleep_table, write
-from custom_components.smart_rings.rings.models import Metric, Phase, Sample, Sleep, Stage
+from custom_components.smart_rings.rings.models import (
+    Metric,
+    Phase,
+    Recording,
+    RecordingFormat,
+    Sample,
+    Sleep,
+    Stage,
+)
+from tests.rings.fake_oximeter import vld
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 # The clocks go back at 01:00 UTC of this day.
@@ -49,8 +58,8 @@ def utc(cell: str) -> datetime:
     return datetime.fromisoformat(cell).replace(tzinfo=UTC)
 
 
-def saved(folder: Path, *tables: Table, zipped: bool = False) -> list[Path]:
-    return write(tables, folder, "ring", zipped=zipped)
+def saved(folder: Path, *tables: Table | Recording, zipped: bool = False) -> list[Path]:
+    return write(tables, folder, "ring", AMSTERDAM, zipped=zipped)
 
 
 def cells(table: list[dict[str, str]]) -> Iterable[str]:
@@ -137,3 +146,26 @@ def test_a_link_in_the_folder_leads_nowhere(tmp_path: Path) -> None:
 def test_a_folder_that_went_away_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WriteError):
         saved(tmp_path / "gone", sleep_table(SLEEPS, AMSTERDAM))
+
+
+def test_a_recording_is_a_table_and_the_rings_own_file(tmp_path: Path) -> None:
+    data = bytearray(vld(600, NIGHT))
+    # Nothing was measured in the first sample.
+    data[40:43] = b"\xff\xff\xff"
+    recording = Recording(NIGHT, timedelta(seconds=4), 600, RecordingFormat.VLD, bytes(data))
+    table, own = write([recording], tmp_path, "ring", AMSTERDAM, zipped=False)
+    # 02:30 comes twice in this night: the first time it is still summer.
+    assert (table.name, own.name) == (
+        "ring_recording_20261025023000.csv",
+        "ring_recording_20261025023000.vld",
+    )
+    assert own.read_bytes() == data
+    found = rows(table)
+    assert len(found) == 600
+    for number, row in enumerate(found):
+        raw = data[40 + 5 * number : 45 + 5 * number]
+        assert utc(row["Start (UTC)"]) == NIGHT + number * timedelta(seconds=4)
+        assert row["Blood oxygen (%)"] == (str(raw[0]) if number else "")
+        assert row["Heart rate (bpm)"] == (str(raw[1]) if number else "")
+        assert row["Motion"] == str(raw[3])
+    assert all(map(is_safe, cells(found)))

@@ -20,7 +20,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.smart_rings.const import DATA_ARCHIVE, DOMAIN
 from custom_components.smart_rings.rings.models import Batch, Metric, Sample
 from ringsim.rings.colmi import ColmiRing
-from tests.air import ADDRESS, OTHER, Air, virtual
+from tests.air import ADDRESS, OTHER, Air, oximeter, virtual
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -199,6 +199,29 @@ async def test_export(air: Air, folder: Path, *, packed: bool) -> None:
     expected = [f"{name}.zip"] if packed else [f"{name}_heart_rate.csv", f"{name}_sleep.csv"]
     assert answer["files"] == [str(folder / file) for file in expected]
     assert files(folder) == sorted(expected)
+
+
+async def test_export_and_readings_of_an_oximeter(air: Air, folder: Path) -> None:
+    ring = oximeter("o2ring")
+    entry = await air.add(ring)
+    await air.passes(minutes=5)
+    await call(air.hass, "export", ring=entry.entry_id, folder=str(folder))
+    held = {ring.content(recording) for recording in ring.files}
+    written = [folder / name for name in files(folder)]
+    assert {path.read_bytes() for path in written if path.suffix == ".vld"} == held
+    assert sum("_recording_" in path.name for path in written) == 2 * len(held) == 8
+
+    night = ring.truth()["recordings"][-1]
+    values = await readings(air, Metric.SPO2, entry.entry_id, start_time=night["start"])
+    start, step = when(night["start"]), timedelta(seconds=night["interval"])
+    assert [(when(value["start"]), value["value"]) for value in values] == [
+        (start + number * step, value) for number, value in enumerate(night["spo2"]) if value
+    ]
+    (day, *more) = await readings(
+        air, Metric.SPO2, entry.entry_id, start_time=night["start"], period="day"
+    )
+    lows = [value for value in night["spo2"] if value]
+    assert min(bucket["min"] for bucket in (day, *more)) == min(lows)
 
 
 async def test_export_of_a_time_without_records_writes_nothing(air: Air, folder: Path) -> None:

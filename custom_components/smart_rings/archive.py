@@ -196,6 +196,12 @@ class Archive:
         """Return the samples that begin in [start, end), by time, without those of recordings."""
         return await self._read(_samples, ring, metric, *_range(start, end))
 
+    async def readings(
+        self, ring: str, metric: Metric, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Sample]:
+        """Return all readings that begin in [start, end), by time; a night may hold 36,000."""
+        return await self._read(_readings, ring, metric, *_range(start, end))
+
     async def buckets(
         self,
         ring: str,
@@ -575,6 +581,23 @@ def _samples(
         (_find_series(db, ring, metric), start, end),
     )
     return [Sample(metric, _time(at), value, long * MILLISECOND) for at, value, long in rows]
+
+
+def _readings(
+    db: sqlite3.Connection, ring: str, metric: Metric, start: int, end: int
+) -> list[Sample]:
+    readings = _samples(db, ring, metric, start, end)
+    if metric not in RECORDED:
+        return readings
+    for span in _spans_of(db, ring, RECORDING, start, end):
+        stored = parse(span.data)
+        times = range(span.start, span.end, 1000 * stored.interval_s)
+        readings += [
+            Sample(metric, _time(at), value)
+            for at, value in zip(times, stored.column(metric), strict=True)
+            if value and start <= at < end
+        ]
+    return sorted(readings, key=lambda sample: sample.start)
 
 
 def _buckets(

@@ -4,7 +4,7 @@ A cell is a number, a time or a word of ours, never a text from outside: no spre
 it for a formula.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
 from datetime import UTC, datetime, timedelta, tzinfo
 import io
@@ -14,8 +14,15 @@ import zipfile
 
 from homeassistant.util.file import write_utf8_file_atomic
 
-from .rings.models import METRICS, Metric, Sample, Sleep
+from .rings.models import METRICS, Metric, Recording, RecordingFormat, Sample, Sleep
+from .rings.recordings import decode
 from .sleep import kind
+
+# Of the files as the rings have them.
+SUFFIXES: Mapping[RecordingFormat, str] = {
+    RecordingFormat.VLD: "vld",
+    RecordingFormat.OXYII: "dat",
+}
 
 
 class Table(NamedTuple):
@@ -67,6 +74,25 @@ def _sleep_rows(sleep: Sleep, zone: tzinfo) -> Iterable[Sequence[str]]:
         yield [*whole, phase.stage, *times, repr(length)]
 
 
+def recording_table(recording: Recording, zone: tzinfo) -> Table:
+    """Return all samples of a recording; what was not measured is empty."""
+    stored = decode(recording)
+    columns = zip(stored.spo2, stored.pulse, stored.motion, strict=True)
+    return Table(
+        f"recording_{recording.start.astimezone(zone):%Y%m%d%H%M%S}",
+        [*_times("Start", zone), "Blood oxygen (%)", "Heart rate (bpm)", "Motion"],
+        (
+            [
+                *_cells(recording.start + number * recording.interval, zone),
+                str(spo2 or ""),
+                str(pulse or ""),
+                str(motion),
+            ]
+            for number, (spo2, pulse, motion) in enumerate(columns)
+        ),
+    )
+
+
 def _times(what: str, zone: tzinfo) -> tuple[str, str]:
     return f"{what} ({zone})", f"{what} (UTC)"
 
@@ -87,12 +113,28 @@ def _csv(table: Table) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def write(tables: Iterable[Table], folder: Path, prefix: str, *, zipped: bool) -> list[Path]:
+def _files(things: Iterable[Table | Recording], zone: tzinfo) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file; a recording is also the ring's own file."""
+    for thing in things:
+        table = recording_table(thing, zone) if isinstance(thing, Recording) else thing
+        yield f"{table.name}.csv", _csv(table)
+        if isinstance(thing, Recording):
+            yield f"{table.name}.{SUFFIXES[thing.format]}", thing.data
+
+
+def write(
+    things: Iterable[Table | Recording],
+    folder: Path,
+    prefix: str,
+    zone: tzinfo,
+    *,
+    zipped: bool,
+) -> list[Path]:
     """Write a file per table, or all into one; each is replaced whole. Raises `OSError`.
 
     `prefix` has to be a name without path. Blocks.
     """
-    files = {f"{prefix}_{table.name}.csv": _csv(table) for table in tables}
+    files = {f"{prefix}_{name}": content for name, content in _files(things, zone)}
     if zipped:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

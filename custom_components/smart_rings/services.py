@@ -90,7 +90,7 @@ async def _get_readings(call: ServiceCall) -> ServiceResponse:
     for metric in call.data[ATTR_METRICS]:
         values: list[dict[str, Any]]
         if period is None:
-            samples = await archive.samples(key, metric, *span)
+            samples = await archive.readings(key, metric, *span)
             values = await call.hass.async_add_executor_job(_sample_rows, samples)
         else:
             buckets = await archive.buckets(key, metric, PERIODS[period], *span)
@@ -189,10 +189,15 @@ async def _export(call: ServiceCall) -> ServiceResponse:
     ]
     if sleeps := await archive.sleeps(key, *span):
         tables.append(sleep_table(sleeps, zone))
+    recordings = await archive.recordings(key, *span)
     try:
         files = await call.hass.async_add_executor_job(
             lambda: write(
-                tables, folder, slugify(f"{coordinator.name} {key}"), zipped=call.data[ATTR_ZIP]
+                [*tables, *recordings],
+                folder,
+                slugify(f"{coordinator.name} {key}"),
+                zone,
+                zipped=call.data[ATTR_ZIP],
             )
         )
     except WriteError as err:
