@@ -1,13 +1,16 @@
 """An oximeter's nights in Home Assistant: taken once, whole, and told as they were."""
 
 from datetime import datetime, timedelta
+import threading
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
 import pytest
 
-from custom_components.smart_rings.rings.models import Metric
+from custom_components.smart_rings.recording import Report
+from custom_components.smart_rings.rings.models import Metric, Recording
 from ringsim.rings.oximeter import Oximeter
 from tests.air import Air, key_of, oximeter
 
@@ -54,8 +57,8 @@ def figures(night: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def events(air: Air, ring: Oximeter) -> dict[str, dict[str, Any]]:
-    """Collect the events of a ring that say a recording was taken, by their time."""
+def events(air: Air, ring: Oximeter, kind: str = "recording_recorded") -> dict[str, dict[str, Any]]:
+    """Collect the events of a ring of a kind by their time."""
     found: dict[str, dict[str, Any]] = {}
     entity_id = air.entity_id(ring, "event", "events")
 
@@ -64,7 +67,7 @@ def events(air: Air, ring: Oximeter) -> dict[str, dict[str, Any]]:
         if event.data["entity_id"] == entity_id and state:
             told = dict(state.attributes)
             # It is the same event that returns after a start.
-            if told.get("event_type") == "recording_recorded":
+            if told.get("event_type") == kind:
                 found[state.state] = told
 
     air.hass.bus.async_listen("state_changed", changed)
@@ -173,3 +176,46 @@ async def test_a_moment_on_the_finger_is_not_the_last_night(air: Air) -> None:
     assert len(await taken(air, ring)) == 5
     assert air.value(ring, "recording_duration") == shown
     assert not told
+
+
+@pytest.mark.parametrize("cut", [40, 150, 199])
+async def test_nights_over_a_link_that_is_cut_again_and_again(air: Air, cut: int) -> None:
+    ring = oximeter("o2ring_s")
+    ring.faults.drop_after = cut
+    ring.faults.drop_after_each = True
+    await air.add(ring)
+    assert air.state(ring, "events", "event").attributes["event_type"] == "sync_failed"
+    failed = events(air, ring, "sync_failed")
+    await air.passes(hours=2)
+    assert await taken(air, ring) == held(ring)
+    assert len(air.contacts(ring)) > 5
+    assert not failed, "one trouble is told once"
+
+
+async def test_a_night_read_again_changes_nothing(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    entry = await air.add(ring)
+    await air.passes(minutes=5)
+    told = events(air, ring)
+    content = await air.archive.content_hash(key_of(ring))
+    await entry.runtime_data.async_reread()
+    await air.passes(minutes=5)
+    assert await air.archive.content_hash(key_of(ring)) == content
+    assert not told
+
+
+async def test_the_loop_runs_while_a_night_is_worked_out(air: Air) -> None:
+    """A night's figures take as long as hundreds of other things: never in the loop."""
+    ring = oximeter("o2ring_s")
+    threads = set[int]()
+    work_out = Report.of
+
+    def watched(recording: Recording) -> Report:
+        threads.add(threading.get_ident())
+        return work_out(recording)
+
+    with patch.object(Report, "of", watched):
+        await air.add(ring)
+        await air.passes(minutes=5)
+    assert threads
+    assert threading.get_ident() not in threads
