@@ -106,3 +106,15 @@ async def test_a_measurement_is_refused_in_words(
         await air.press(ring, "measure_heart_rate")
     assert air.value(ring, "measuring", "binary_sensor") == STATE_OFF
     assert air.value(ring, "heart_rate") == before
+
+
+async def test_a_ring_measures_one_thing_at_a_time(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    first = asyncio.create_task(air.press(ring, "measure_heart_rate"))
+    await asyncio.sleep(5)
+    with pytest.raises(HomeAssistantError, match="measuring already") as caught:
+        await air.press(ring, "measure_heart_rate")
+    assert caught.value.translation_key == "busy"
+    await first
+    await air.press(ring, "measure_heart_rate")

@@ -136,3 +136,17 @@ async def test_a_restart_does_not_take_the_ring_back(air: Air) -> None:
     assert len(air.contacts(ring)) == before
     assert air.value(ring, "hand_over", "switch") == STATE_ON
     assert air.state(ring, "hand_over", "switch").attributes["until"] == until
+
+
+async def test_what_waits_for_the_ring_is_refused_when_it_is_handed_over(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    ring.faults.ignore = frozenset({0x48})
+    pressed = [asyncio.create_task(air.press(ring, key)) for key in ("sync", "measure_heart_rate")]
+    await asyncio.sleep(3)
+    await hand_over(air, ring)
+    sent = len(air.sent(ring))
+    for refused in await asyncio.gather(*pressed, return_exceptions=True):
+        assert isinstance(refused, HomeAssistantError)
+        assert refused.translation_key == "paused"
+    assert len(air.sent(ring)) == sent

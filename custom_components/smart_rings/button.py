@@ -15,7 +15,8 @@ from .entity import RingEntity, RingEntityDescription, async_add_supported
 from .rings.models import Capability, Metric
 from .rings.ring import Ring
 
-PARALLEL_UPDATES = 1
+# Contacts of a ring wait for each other; that it is busy is to be said at once.
+PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,7 @@ class Reason(StrEnum):
     NOT_WORN = "not_worn"
     CHARGING = "charging"
     BATTERY_LOW = "battery_low"
+    BUSY = "busy"
 
 
 class ContactError(HomeAssistantError):

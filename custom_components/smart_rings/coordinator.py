@@ -256,6 +256,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     async def async_measure(self, metric: Metric) -> Sample:
         """Measure once, now, and keep the result. Raises `ContactError`."""
+        if self.measuring:
+            raise self.contact.error(Reason.BUSY)
         self.measuring = metric
         self.async_update_listeners()
         try:

@@ -61,7 +61,7 @@ async def test_found_and_added_in_the_browser(
     assert await shown(page, "Stress") == truth["stress"]
     assert await shown(page, "Battery") == f"{truth['battery']}%"
     assert await shown(page, "Charging") == "Not charging"
-    assert await shown(page, "In range") == "In range"
+    assert await shown(page, "In range") == "Near"
     held = await simulator.ask("truth", ring=RING)
     about = page.locator("ha-device-info-card")
     await expect(about).to_contain_text(f"Firmware: {held['firmware']}")
