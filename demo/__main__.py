@@ -37,6 +37,13 @@ def main() -> int:
     parser.add_argument(
         "--tz", default=get_localzone_name(), help="time zone (default: %(default)s)"
     )
+    parser.add_argument(
+        "--ring",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a ring in the air, repeatable (default: those of python -m ringsim)",
+    )
     options = parser.parse_args()
     return asyncio.run(_until_interrupted(options))
 
@@ -56,7 +63,8 @@ async def _until_interrupted(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    async with home_with_rings(options.tz) as (home, simulator):
+    rings = [argument for model in options.ring for argument in ("--ring", model)]
+    async with home_with_rings(options.tz, *rings) as (home, simulator):
         if not options.check:
             print(f"Home Assistant: {home.url}\nUser: {USER}\nPassword: {PASSWORD}")
             print("Rings wait under Settings > Devices & services. Ctrl-C ends all.", flush=True)
