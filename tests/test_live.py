@@ -297,12 +297,12 @@ async def test_live_values_of_an_oximeter_until_it_is_taken_off(air: Air) -> Non
     # Nothing breaks into the link while there is nothing to take.
     assert len(air.contacts(ring)) == before + 1
     assert air.value(ring, "live", "switch") == STATE_ON
-    ring.pinned = {"spo2": 88, "pulse": 77}
+    ring.pinned |= {"spo2": 88, "pulse": 77}
     await asyncio.sleep(15)
     assert air.value(ring, "spo2") == "88"
     assert air.value(ring, "heart_rate") == "77"
 
-    ring.pinned = {}
+    ring.pinned |= {"spo2": None, "pulse": None}
     ring.worn = False
     await air.passes(minutes=6)
     assert air.value(ring, "live", "switch") == STATE_OFF

@@ -231,7 +231,7 @@ async def test_of_an_oximeter_at_most_20_are_on_by_default(air: Air) -> None:
 async def test_live_values_of_an_oximeter(air: Air) -> None:
     ring = oximeter("o2ring_s")
     ring.worn = True
-    ring.pinned = {"spo2": 93, "pulse": 51, "perfusion": 42, "motion": 7}
+    ring.pinned |= {"spo2": 93, "pulse": 51, "perfusion": 42, "motion": 7}
     await air.add(ring)
     for key in ("perfusion_index", "motion", "voltage"):
         await air.enable(ring, "sensor", key)
@@ -241,7 +241,7 @@ async def test_live_values_of_an_oximeter(air: Air) -> None:
     assert air.value(ring, "motion") == "7"
     assert air.value(ring, "battery") == str(ring.battery)
     assert 3 < float(air.value(ring, "voltage")) < 4.5
-    ring.pinned = {"spo2": 255, "pulse": 65535}
+    ring.pinned |= {"spo2": 255, "pulse": 65535}
     await air.passes(minutes=4)
     assert air.value(ring, "spo2") == STATE_UNKNOWN
     assert air.value(ring, "heart_rate") == STATE_UNKNOWN

@@ -249,9 +249,9 @@ class OximeterRing(Ring):
             return
         names = await self._list()
         marks = Marks.of(cursor, names)
-        # What was recorded until just now is listed only when the ring has counted down.
-        missing = was_worn and marks.done.issuperset(names)
         self._count_unread(names, marks)
+        # What was recorded until just now is listed only when the ring has counted down.
+        missing = was_worn and not self.memory.unread
         for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
             ring_time = name_time(name)
             start = self.clock.utc(ring_time) if ring_time else None
