@@ -56,6 +56,8 @@ _NOISE = ("ffmpeg", "libturbojpeg")
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 _OURS = "custom_components.smart_rings"
 _UNTESTED = "We found a custom integration"
+# What a person was told who asked for something that could not be done.
+_TOLD = "Error during service call to"
 
 type Json = dict[str, Any]
 
@@ -72,7 +74,8 @@ def _is_complaint(record: str) -> bool:
         return False
     level = record.split(maxsplit=3)[2]
     ours = _OURS in record and _UNTESTED not in record
-    return level in {"ERROR", "CRITICAL"} or "Traceback" in record or (ours and level == "WARNING")
+    error = level in {"ERROR", "CRITICAL"} and _TOLD not in record
+    return error or "Traceback" in record or (ours and level == "WARNING")
 
 
 class HomeAssistant:

@@ -1,21 +1,30 @@
 """One Home Assistant process, one simulator and one browser for all tests of this folder."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
 import os
 from pathlib import Path
 
+from homeassistant.util import slugify
 from playwright.async_api import Page
 import pytest
 import pytest_asyncio
 
-from demo import home_with_rings
+from demo import check, home_with_rings
 from demo.home_assistant import HomeAssistant, complaints
 from demo.simulator import Simulator
 
-from .browser import find_chromium, logged_in
+from .browser import VIEWPORT, find_chromium, logged_in
 
 # A zone with an offset, so that a mistaken one shows.
 TIME_ZONE = "Europe/Amsterdam"
+ANNA, BEN = WEARERS = "C0:DE:00:00:00:04", "C0:DE:00:00:00:02"
+"""Rings of the tests that look at what was recorded."""
+OWN_SERIES = ("heart_rate", "blood_oxygen", "stress", "heart_rate_variability")
+EXTERNAL_SERIES = ("steps", "distance", "energy", "sleep", "deep_sleep", "rem_sleep")
+# The recorder writes statistics every five minutes.
+RECORDER_TIMEOUT = 330
 
 session = pytest_asyncio.fixture(scope="session", loop_scope="session")
 
@@ -62,9 +71,16 @@ def simulator(world: tuple[HomeAssistant, Simulator]) -> Simulator:
 
 
 @session
-async def page(world: tuple[HomeAssistant, Simulator], chromium: str) -> AsyncGenerator[Page]:
+async def window(world: tuple[HomeAssistant, Simulator], chromium: str) -> AsyncGenerator[Page]:
     async with logged_in(world[0], chromium, TIME_ZONE) as page:
         yield page
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(window: Page) -> Page:
+    """The browser's page, in a size that a test may change."""
+    await window.set_viewport_size(VIEWPORT)
+    return window
 
 
 @pytest.fixture
@@ -72,3 +88,46 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The folder of screenshots."""
     folder: Path | None = request.config.getoption("--images")
     return folder or tmp_path
+
+
+@session
+async def synced(world: tuple[HomeAssistant, Simulator]) -> datetime:
+    """Until when Home Assistant has all that the wearers' rings held."""
+    before = datetime.now(UTC)
+    home, _ = world
+    await check.add(home, WEARERS)
+    for address in WEARERS:
+        await check.until_known(home, address, "last_sync")
+    return before
+
+
+@session
+async def recorded(world: tuple[HomeAssistant, Simulator], synced: datetime) -> datetime:
+    """Until when the recorder's statistics have it."""
+    home, simulator = world
+    async with asyncio.timeout(RECORDER_TIMEOUT):
+        async with home.websocket.subscribe(
+            "subscribe_events", event_type="recorder_5min_statistics_generated"
+        ) as runs:
+            await runs.get()
+        await _until_written(home, simulator)
+    return synced
+
+
+async def _until_written(home: HomeAssistant, simulator: Simulator) -> None:
+    """Return when the rows of the days before are there; nobody announces them."""
+    own = {f"sensor.{slugify(simulator.rings[a])}_{n}" for a in WEARERS for n in OWN_SERIES}
+    external = {f"{check.DOMAIN}:{slugify(a)}_{n}" for a in WEARERS for n in EXTERNAL_SERIES}
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    found: set[str] = set()
+    while found != own | external:
+        await asyncio.sleep(0.5)
+        found = set(
+            await home.websocket.call(
+                "recorder/statistics_during_period",
+                start_time=(yesterday - timedelta(days=7)).isoformat(),
+                end_time=yesterday.isoformat(),
+                statistic_ids=sorted(own | external),
+                period="hour",
+            )
+        )

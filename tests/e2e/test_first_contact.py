@@ -17,12 +17,6 @@ OTHER_RING = "C0:DE:00:00:00:03"
 SOON = 60
 
 
-async def device_id(home: HomeAssistant, address: str) -> str:
-    devices = await home.websocket.call("config/device_registry/list")
-    (found,) = (d["id"] for d in devices if [check.DOMAIN, address] in d["identifiers"])
-    return str(found)
-
-
 async def until(home: HomeAssistant, address: str, key: str, *, unlike: str) -> Json:
     """Return an entity's state as soon as it is another one."""
     async with (
@@ -50,7 +44,7 @@ async def test_found_and_added_in_the_browser(
     before = await check.Snapshot.take(simulator, RING)
     await add_discovered(page, simulator.rings[RING])
     await until(home, RING, "last_sync", unlike="")
-    await open_device(page, await device_id(home, RING))
+    await open_device(page, home, RING)
     await expect(row(page, "Last sync")).to_contain_text("ago")
     await page.screenshot(path=images / "device_page.png")
 
@@ -113,6 +107,6 @@ async def test_last_values_return_after_a_restart_without_the_ring(
     measured = datetime.fromisoformat(after["heart_rate"]["attributes"]["measured_at"])
     assert measured == datetime.fromisoformat(truth["heart_rate"]["at"])
     assert await simulator.ask("counters", ring=RING) == {}
-    await open_device(page, await device_id(home, RING))
+    await open_device(page, home, RING)
     assert await shown(page, "Heart rate") == f"{before['heart_rate']['state']} bpm"
     await expect(row(page, "Last sync")).to_contain_text("ago")
