@@ -97,6 +97,25 @@ async def test_all_nights_are_taken_once(air: Air, model: str) -> None:
     assert await air.archive.content_hash(key_of(ring)) == content
 
 
+@pytest.mark.parametrize("watched", [True, False])
+@pytest.mark.parametrize("model", ["o2ring", "o2ring_s"])
+async def test_a_clock_forty_minutes_off(air: Air, model: str, *, watched: bool) -> None:
+    """The ring's clock can be read: a recording stands where it was, whoever set it right when."""
+    ring = oximeter(model, days=0)
+    await air.add(ring)
+    if not watched:
+        await air.leave(ring)
+    ring.clock.jump(timedelta(minutes=40))
+    await air.passes(minutes=1)
+    await wear(air, ring, minutes=30)
+    air.radio.come_back(ring.address)
+    await air.passes(minutes=30)
+    ((start, length, data),) = await taken(air, ring)
+    (recording,) = ring.files
+    assert abs(start - recording.start) <= timedelta(seconds=2)
+    assert (length, data) == (recording.duration, ring.content(recording))
+
+
 @pytest.mark.parametrize("model", ["o2ring", "o2ring_s"])
 async def test_what_is_shown_of_the_last_night(air: Air, model: str) -> None:
     ring = oximeter(model)
