@@ -13,7 +13,7 @@ from custom_components.smart_rings.rings.models import (
     Metric,
 )
 from ringsim.rings.colmi import COLMI as VIRTUAL
-from tests.rings.wearer import BEGAN, Wearer, utc
+from tests.rings.wearer import BEGAN, ZONE, Wearer, utc
 from tests.virtual_time import virtual_time
 
 
@@ -112,6 +112,44 @@ async def test_split_notifications(size: int) -> None:
     wearer.ring.faults.split = size
     await wearer.contact()
     wearer.assert_true()
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize("model", ["r02", "r12"])
+async def test_ring_that_was_powered_off_for_three_days(model: str, *, forgets: bool) -> None:
+    """What it recorded before is complete; what it wrote with a lost clock is not misplaced."""
+    wearer = Wearer(model)
+    await wearer.contact()
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
+    true = wearer.ring.truth()["readings"]
+    wearer.ring.forgets_time = forgets
+    wearer.ring.powered = False
+    await asyncio.sleep(timedelta(days=3).total_seconds())
+    wearer.ring.powered = True
+    await asyncio.sleep(timedelta(minutes=40).total_seconds())
+    await wearer.complete()
+    await wearer.complete()
+    off, on = BEGAN + timedelta(hours=2), wearer.now() - timedelta(hours=1)
+    told = {utc(r["start"]): r["value"] for r in true[Metric.HEART_RATE]}
+    read = wearer.readings(Metric.HEART_RATE)
+    assert {s: read[s] for s in read if s < off} == told
+    assert not any(off < start < on for start in read)
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
+    await wearer.complete()
+    assert max(wearer.readings(Metric.HEART_RATE)) > wearer.now() - timedelta(hours=1)
+
+
+async def test_day_without_data() -> None:
+    wearer = Wearer("r12")
+    gone = wearer.ring.clock.read().date() - timedelta(days=2)
+    for metric in wearer.ring.store.values():
+        for shown in [shown for shown in metric if shown.date() == gone]:
+            del metric[shown]
+    await wearer.contact()
+    wearer.assert_true()
+    local = {start.astimezone(ZONE).date() for start in wearer.readings(Metric.HEART_RATE)}
+    assert gone not in local
+    assert len(local) == 6
 
 
 async def test_late_frames_of_an_earlier_request() -> None:
