@@ -51,8 +51,9 @@ bluetooth:
 calendar:
 """
 
-# Errors of a machine without media tools: they concern cameras and loudspeakers.
-_NOISE = ("ffmpeg", "libturbojpeg")
+# Errors of a machine without media tools (they concern cameras and loudspeakers), and of a page
+# that was left while something was on its way to it.
+_NOISE = ("ffmpeg", "libturbojpeg", "Cannot write to closing transport")
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 _OURS = "custom_components.smart_rings"
 _UNTESTED = "We found a custom integration"
