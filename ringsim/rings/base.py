@@ -193,7 +193,7 @@ class VirtualRing(ABC):
 
     @abstractmethod
     def truth(self) -> dict[str, Any]:
-        """Return, as JSON, what an outside observer should come to know. See README of ringsim."""
+        """Return, as JSON, what an outside observer should come to know."""
 
     def linked(self) -> None:  # noqa: B027
         """Begin a connection."""
