@@ -7,8 +7,11 @@ import sqlite3
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import STATE_OFF, STATE_UNAVAILABLE
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
+import pytest
 
 from custom_components.smart_rings.const import DOMAIN
 from tests.air import Air, virtual
@@ -78,6 +81,31 @@ async def test_unload_in_the_middle_of_a_sync(air: Air) -> None:
     assert len(air.sent(ring)) == sent
     states = [state for state in air.hass.states.async_all() if "r02" in state.entity_id]
     assert {state.state for state in states} == {STATE_UNAVAILABLE}
+
+
+@pytest.mark.parametrize("how", ["reload", "remove"])
+async def test_what_was_asked_of_a_ring_ends_with_its_entry(air: Air, how: str) -> None:
+    """A press of a button runs on by itself, and may wait for its turn for minutes."""
+    ring = virtual()
+    entry = await air.add(ring)
+    ring.faults.ignore = frozenset({0x03, 0x69})
+    keys = ("sync", "measure_heart_rate", "sync")
+    pressed = [asyncio.create_task(air.press(ring, key)) for key in keys]
+    await asyncio.sleep(3)
+    assert air.radio.links
+    if how == "reload":
+        await air.hass.config_entries.async_reload(entry.entry_id)
+    else:
+        await air.hass.config_entries.async_remove(entry.entry_id)
+    assert not air.radio.links
+    sent = len(air.sent(ring))
+    for refused in await asyncio.gather(*pressed, return_exceptions=True):
+        assert isinstance(refused, HomeAssistantError)
+        assert refused.translation_key == "unloaded"
+    await air.passes(minutes=4)
+    assert len(air.sent(ring)) == sent
+    devices = dr.async_entries_for_config_entry(dr.async_get(air.hass), entry.entry_id)
+    assert len(devices) == (how == "reload")
 
 
 async def test_removing_an_entry_keeps_what_was_recorded(air: Air) -> None:

@@ -78,4 +78,5 @@ async def async_setup_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool
 
 async def async_unload_entry(hass: HomeAssistant, entry: RingConfigEntry) -> bool:
     """Leave the ring alone; its link, if there is one, is given back."""
+    await entry.runtime_data.async_close()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)

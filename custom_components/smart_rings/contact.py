@@ -63,6 +63,7 @@ class Reason(StrEnum):
     NOT_SUPPORTED = "not_supported"
     NEEDS_KEY = "needs_key"
     PAUSED = "paused"
+    UNLOADED = "unloaded"
     NOT_WORN = "not_worn"
     CHARGING = "charging"
     BATTERY_LOW = "battery_low"
@@ -114,6 +115,7 @@ class Contact:
         self.heard = asyncio.Event()
         self._let_go_at = -math.inf
         self._trust_cache = True
+        self._closed = False
         self._turns = hass.data.setdefault(_TURNS, Turns())
 
     async def pause(self, until: datetime) -> None:
@@ -122,6 +124,11 @@ class Contact:
         if turn := self._turns.of(self.address):
             turn.end(for_own=True)
             await turn.over.wait()
+
+    def close(self) -> None:
+        """Leave the ring alone for good: what is under way ends, what waits is refused."""
+        self._closed = True
+        self._turns.dismiss(self)
 
     @asynccontextmanager
     async def open(
@@ -132,13 +139,13 @@ class Contact:
         A `live` link has no time limit, but ends with `GaveWay` when somebody needs it; one that
         comes `back` after that doesn't make others give way.
         """
-        self._respect_pause()
+        self._check_allowed()
         # A device stays known for minutes after the last scanner that heard it is gone.
         if not self.connected and not self._paths():
             raise self.unreachable(Reason.OUT_OF_RANGE)
-        turn = Turn(self.address, self._room, live=live, back=back)
+        turn = Turn(self.address, self._room, self, live=live, back=back)
         async with self._turns.take(turn):
-            self._respect_pause()
+            self._check_allowed()
             try:
                 async with asyncio.timeout(None if live else CONTACT_TIMEOUT) as limit:
                     turn.begin(limit)
@@ -149,7 +156,7 @@ class Contact:
                             # The link is given back now: that must not be broken off.
                             turn.limit = None
             except TimeoutError as err:
-                self._respect_pause()
+                self._check_allowed()
                 if turn.for_own is None or not live:
                     raise self.error(Reason.NOT_ANSWERING, str(err)) from err
                 raise GaveWay(to_own=turn.for_own) from err
@@ -216,7 +223,9 @@ class Contact:
             return None
         return self.error(Reason.PAUSED, f"{dt_util.as_local(self.paused_until):%H:%M}")
 
-    def _respect_pause(self) -> None:
+    def _check_allowed(self) -> None:
+        if self._closed:
+            raise self.error(Reason.UNLOADED)
         if paused := self.paused:
             raise paused
 

@@ -113,6 +113,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._away: ContactError | None = None
         self._returned = True
         self._syncing: asyncio.Task[None] | None = None
+        self._talks: set[asyncio.Event] = set()
 
     def _option(self, key: str) -> timedelta:
         return OPTIONS[key].time(self.config_entry.options.get(key))
@@ -221,6 +222,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.async_update_listeners()
         self._look()
 
+    async def async_close(self) -> None:
+        """Leave the ring alone for good; when this returns, what was under way is over and kept."""
+        self.contact.close()
+        await self.live.stop()
+        for over in tuple(self._talks):
+            await over.wait()
+
     async def async_sync(self) -> None:
         """Ask the ring now. Raises `ContactError`."""
         await self.async_refresh()
@@ -319,7 +327,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             async with self.talk() as ring:
                 await self._read(ring)
         except ContactError as err:
-            if err.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED):
+            if err.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED, Reason.UNLOADED):
                 self.error = err
                 return
             if not self.failures:
@@ -363,6 +371,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     @asynccontextmanager
     async def talk(self, *, live: bool = False, back: bool = False) -> AsyncIterator[Ring]:
         """Open a contact; what was learned in it is kept, however it ends."""
+        self._talks.add(over := asyncio.Event())
         try:
             async with self.contact.open(self.memory, live=live, back=back) as ring:
                 try:
@@ -371,7 +380,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                     self.dropped += ring.dropped + ring.link.dropped
                     self._heard_at = self.hass.loop.time()
         finally:
-            await self._keep()
+            try:
+                await self._keep()
+            finally:
+                self._talks.remove(over)
+                over.set()
 
     async def _keep(self) -> None:
         recorded = {

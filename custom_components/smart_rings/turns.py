@@ -28,6 +28,7 @@ class Turn:
 
     address: str
     room: Callable[[], Room]
+    owner: object = None
     live: bool = False
     back: bool = False
     came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,6 +72,13 @@ class Turns:
             (self._held if turn in self._held else self._waiting).remove(turn)
             turn.over.set()
             self._deal()
+
+    def dismiss(self, owner: object) -> None:
+        """End what an owner holds; who waits for it is let go on at once, and has to look why."""
+        for turn in (*self._held, *self._waiting):
+            if turn.owner is owner:
+                turn.end(for_own=True)
+                turn.came.set()
 
     def of(self, address: str) -> Turn | None:
         """Return the turn a ring's link is held in."""
