@@ -156,6 +156,10 @@ class Control:
         """Give it power again, on the same port."""
         await self._proxy(proxy).start()
 
+    def occupy(self, proxy: str, others: int) -> None:
+        """Let so many devices that are no rings hold slots of a proxy."""
+        self._proxy(proxy).occupy(others)
+
     def log(self, ring: str | None = None) -> Json:
         """Return the packets since the start or the last `clear_log`, oldest first."""
         return [_packet(packet) for packet in self._packets(ring)]

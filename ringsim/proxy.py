@@ -8,7 +8,7 @@ from uuid import UUID
 
 from aioesphomeapi.core import MESSAGE_TYPE_TO_PROTO
 
-from .radio import Link, LinkLost, LinkRefused, Radio
+from .radio import AttError, Link, LinkLost, LinkRefused, Radio
 from .rings.base import (
     INDICATE,
     NOTIFY,
@@ -42,6 +42,8 @@ GATT_ERROR, CONNECTION_TIMEOUT, HOST_TERMINATED = 0x85, 0x08, 0x16
 CCCD = uuid16(0x2902)
 # Above any handle of a ring: its GATT table lists no descriptors.
 CCCD_OFFSET = 0x8000
+# The first address of devices that are no rings.
+OTHER = 0xC0FFEE000000
 
 
 class Proxy:
@@ -74,6 +76,8 @@ class Proxy:
         self.subscriber: Client | None = None
         self.clients: set[Client] = set()
         self.connections: dict[int, Connection] = {}
+        self.others = 0
+        """How many slots devices that are no rings hold."""
         self._server: asyncio.Server | None = None
         self._unlisten: Callable[[], None] = lambda: None
 
@@ -130,8 +134,14 @@ class Proxy:
 
     def slots_state(self) -> dict[str, object]:
         """Return the fields of a slots message."""
-        taken = list(self.connections)
+        others = range(OTHER, OTHER + self.others)
+        taken = [*self.connections, *others][: self.slots]
         return {"free": self.slots - len(taken), "limit": self.slots, "allocated": taken}
+
+    def occupy(self, others: int) -> None:
+        """Let so many devices that are no rings hold slots, each as soon as one is free for it."""
+        self.others = others
+        self.send_slots()
 
     def release(self, client: Client | None) -> None:
         """Take leave of the subscriber: its links go with it, as in the firmware."""
@@ -173,7 +183,7 @@ class Proxy:
     def _connect(self, address: int, connection: Connection | None) -> None:
         if connection:
             connection.confirm()
-        elif len(self.connections) >= self.slots or self.subscriber is None:
+        elif len(self.connections) + self.others >= self.slots or self.subscriber is None:
             self.send("BluetoothDeviceConnectionResponse", address=address, connected=False)
         else:
             self.connections[address] = Connection(self, address)
@@ -315,6 +325,8 @@ class Connection:
                 request = await self.requests.get()
                 try:
                     await GATT_ANSWERS[type(request).__name__](self, link, request)
+                except AttError as error:
+                    self.refuse(request, error.code)
                 except LinkLost:
                     self.refuse(request, NOT_CONNECTED)
         except LinkRefused, TimeoutError:

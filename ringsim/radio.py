@@ -48,6 +48,15 @@ class LinkLost(Exception):
     """There is no link."""
 
 
+class AttError(Exception):
+    """The ring answered a request with an error; `code` is that of ATT."""
+
+    def __init__(self, code: int) -> None:
+        """Keep the code."""
+        super().__init__(f"ATT error {code:#04x}")
+        self.code = code
+
+
 class Listener(Protocol):
     """Somebody with an antenna: a proxy, or the scanner of a test."""
 
@@ -219,23 +228,28 @@ class Link:
         return uuid in self._subscribed
 
     async def read(self, uuid: str) -> bytes:
-        """Read a characteristic. Raises `LinkLost`."""
+        """Read a characteristic. Raises `AttError`, `LinkLost`."""
         await self._exchange()
         value = self.ring.read(uuid)
         self._radio.record(self.ring.address, uuid, value, to_ring=False)
         return value
 
     async def write(self, uuid: str, data: bytes, *, response: bool) -> None:
-        """Write a characteristic; what it brings is notified later. Raises `LinkLost`."""
+        """Write a characteristic; what it brings is notified later.
+
+        Raises `AttError`, `LinkLost`; without response, nobody is told that the ring refuses.
+        """
         if response:
             await self._exchange()
         self._check()
         self._radio.record(self.ring.address, uuid, data, to_ring=True)
+        if self.ring.faults.att_error is not None:
+            return
         for notification in self._answers(uuid, data):
             self._send(notification)
 
     async def subscribe(self, uuid: str, *, enable: bool = True) -> None:
-        """Switch the notifications of a characteristic. Raises `LinkLost`."""
+        """Switch the notifications of a characteristic. Raises `AttError`, `LinkLost`."""
         await self._exchange()
         if enable and self._by_uuid[uuid].properties & (NOTIFY | INDICATE):
             self._subscribed.add(uuid)
@@ -329,6 +343,8 @@ class Link:
         self._check()
         await asyncio.sleep(self._radio.profile.exchange)
         self._check()
+        if self.ring.faults.att_error is not None:
+            raise AttError(self.ring.faults.att_error)
 
     def _check(self) -> None:
         if not self.is_connected:

@@ -1,7 +1,8 @@
 """The way from bleak to virtual rings: a backend like those of adapters and proxies."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, override
 
 from bleak import BleakClient
@@ -12,10 +13,21 @@ from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
-from bleak.exc import BleakError
+from bleak.exc import BleakError, BleakGATTProtocolError
 
-from ringsim.radio import Link, LinkLost, LinkRefused, Radio
+from ringsim.radio import AttError, Link, LinkLost, LinkRefused, Radio
 from ringsim.rings.base import Characteristic
+
+
+@contextmanager
+def _as_bleak() -> Iterator[None]:
+    """Raise what bleak does."""
+    try:
+        yield
+    except AttError as err:
+        raise BleakGATTProtocolError(err.code) from err
+    except LinkLost as err:
+        raise BleakError("The peripheral changed its connection status") from err
 
 
 class RadioClient(BaseBleakClient):
@@ -76,19 +88,15 @@ class RadioClient(BaseBleakClient):
     async def read_gatt_char(
         self, characteristic: BleakGATTCharacteristic, **kwargs: Any
     ) -> bytearray:
-        try:
+        with _as_bleak():
             return bytearray(await self.link.read(characteristic.uuid))
-        except LinkLost as err:
-            raise BleakError("The peripheral changed its connection status") from err
 
     @override
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
     ) -> None:
-        try:
+        with _as_bleak():
             await self.link.write(characteristic.uuid, bytes(data), response=response)
-        except LinkLost as err:
-            raise BleakError("The peripheral changed its connection status") from err
 
     @override
     async def start_notify(
@@ -97,7 +105,8 @@ class RadioClient(BaseBleakClient):
         if characteristic.uuid in self._notify:
             raise BleakError("Notifications are already enabled")
         self._notify[characteristic.uuid] = callback
-        await self.link.subscribe(characteristic.uuid)
+        with _as_bleak():
+            await self.link.subscribe(characteristic.uuid)
 
     @override
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:

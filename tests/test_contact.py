@@ -34,6 +34,7 @@ async def ask(contact: Contact) -> int | None:
         (Faults(hang_on_connect=True), "connected_elsewhere"),
         (Faults(ignore=frozenset({BATTERY})), "not_answering"),
         (Faults(drop_after=1), "not_answering"),
+        (Faults(att_error=0x0F), "needs_key"),
         (Faults(answer_other={BATTERY: frame(BATTERY | 0x80, 0xEE)}), "refused"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

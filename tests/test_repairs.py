@@ -87,6 +87,26 @@ async def test_a_day_is_a_day_also_over_a_restart(air: Air) -> None:
     assert list(issues(air)) == ["held_by_app"]
 
 
+@pytest.mark.usefixtures("repairs")
+async def test_a_ring_that_lost_its_bond(air: Air) -> None:
+    ring = virtual()
+    await air.add(ring)
+    ring.faults.att_error = 5
+    await air.passes(minutes=16)
+    assert list(issues(air)) == ["key_refused"]
+
+    fix = Fix(air)
+    await fix.begin()
+    shown = await fix.submit()
+    assert shown["errors"] == {"base": "no_contact"}
+    assert "Insufficient authentication" in shown["description_placeholders"]["detail"]
+    assert issues(air)
+
+    ring.faults = Faults()
+    assert (await fix.submit())["type"] is FlowResultType.CREATE_ENTRY
+    assert not issues(air)
+
+
 async def test_a_ring_that_will_overwrite_what_was_not_read(air: Air) -> None:
     ring = virtual()
     await air.add(ring)

@@ -1,7 +1,6 @@
 """What is shown of a ring is what the ring holds."""
 
 from datetime import datetime, timedelta
-from unittest.mock import patch
 
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
@@ -9,8 +8,6 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.smart_rings.const import DOMAIN
-from custom_components.smart_rings.rings.colmi import ColmiRing as Family
-from custom_components.smart_rings.rings.errors import RingAuthError
 from custom_components.smart_rings.rings.models import Metric
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing, frame
@@ -201,14 +198,14 @@ async def test_nothing_comes_without_a_free_connection(air: Air) -> None:
     assert air.value(ring, "contact") == "ok"
 
 
-async def test_nothing_comes_without_the_key(air: Air) -> None:
-    """No family that is supported has keys, so that the library has to be told to refuse."""
+async def test_nothing_comes_without_a_bond(air: Air) -> None:
     ring = virtual()
     await air.add(ring)
-    with patch.object(Family, "state", side_effect=RingAuthError("wrong key")):
-        await air.passes(minutes=17)
-        assert air.value(ring, "contact") == "needs_key"
-        assert detail(air, ring) == "wrong key"
+    ring.faults.att_error = 0x0F
+    await air.passes(minutes=17)
+    assert air.value(ring, "contact") == "needs_key"
+    assert detail(air, ring) == "Insufficient encryption"
+    ring.faults.att_error = None
     await air.passes(minutes=17)
     assert air.value(ring, "contact") == "ok"
 

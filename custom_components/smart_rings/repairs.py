@@ -29,6 +29,10 @@ def _held_by_app(coordinator: RingCoordinator) -> bool:
     return held and since is not None and dt_util.utcnow() - since >= HELD_TOO_LONG
 
 
+def _key_refused(coordinator: RingCoordinator) -> bool:
+    return coordinator.error is not None and coordinator.error.reason is Reason.NEEDS_KEY
+
+
 def _runs_over(coordinator: RingCoordinator) -> bool:
     keeps, last = family_of(coordinator.model).keeps, coordinator.last_sync
     return bool(keeps and last and dt_util.utcnow() - last >= keeps - NOTICE)
@@ -41,6 +45,7 @@ def _slots_run_out(coordinator: RingCoordinator) -> bool:
 
 ISSUES: Mapping[str, Callable[[RingCoordinator], bool]] = {
     "held_by_app": _held_by_app,
+    "key_refused": _key_refused,
     "memory_runs_over": _runs_over,
     "recordings_unread": _slots_run_out,
 }

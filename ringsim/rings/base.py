@@ -60,6 +60,8 @@ class Faults:
     refuse_connections: int = 0
     """Refuse so many connections; -1 for all."""
     hang_on_connect: bool = False
+    att_error: int | None = None
+    """Answer whatever ATT asks with this code: 5, 8, 12 and 15 of a ring that wants a bond."""
     drop_after: int | None = None
     """Lose the link after this notification, once."""
     drop_after_each: bool = False

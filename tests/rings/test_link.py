@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 
+from aioesphomeapi.core import BluetoothGATTAPIError
+from aioesphomeapi.model import BluetoothGATTError
+from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 import pytest
 
 from custom_components.smart_rings.rings.colmi import frames
 from custom_components.smart_rings.rings.colmi.frames import Command
 from custom_components.smart_rings.rings.errors import (
+    RingAuthError,
     RingDisconnected,
+    RingError,
     RingNotSupported,
     RingRefused,
     RingTimeout,
@@ -137,6 +142,62 @@ async def test_lost_link_ends_the_request_at_once(talk: Talk) -> None:
     with pytest.raises(RingDisconnected):
         await talk.channel.request(frames.battery())
     assert len(talk.client.written) == 1
+
+
+def of_a_proxy(code: int) -> BleakError:
+    """Return what the client of ESPHome's proxies raises."""
+    error = BleakError("Bluetooth GATT Error")
+    error.__cause__ = BluetoothGATTAPIError(BluetoothGATTError.from_dict({"error": code}))
+    return error
+
+
+def of_bluez(error: str, *details: str) -> BleakError:
+    return BleakDBusError(f"org.bluez.Error.{error}", [*details])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(BleakGATTProtocolError, (0x05, 0x08, 0x0C, 0x0F)),
+        *map(of_a_proxy, (0x05, 0x08, 0x0C, 0x0F, 0x89)),
+        of_bluez("NotPermitted", "Not paired"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_ring_that_wants_a_bond(talk: Talk, error: BleakError, *, connected: bool) -> None:
+    def script(_: bytes) -> Iterator[bytes]:
+        # Some hang up at once.
+        talk.client.is_connected = connected
+        raise error
+
+    talk.script = script
+    with pytest.raises(RingAuthError):
+        await talk.channel.request(frames.battery())
+    assert len(talk.client.written) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BleakGATTProtocolError(0x03),
+        of_a_proxy(0x85),
+        of_bluez("NotPermitted", "Write acquired"),
+        of_bluez("Failed"),
+        BleakError("error=5 insufficient authentication"),
+    ],
+    ids=repr,
+)
+async def test_other_refusals_of_the_stack_are_no_matter_of_trust(
+    talk: Talk, error: BleakError
+) -> None:
+    def script(_: bytes) -> Iterator[bytes]:
+        raise error
+
+    talk.script = script
+    with pytest.raises(RingError) as raised:
+        await talk.channel.request(frames.battery())
+    assert not isinstance(raised.value, RingAuthError)
 
 
 async def test_one_request_at_a_time(talk: Talk) -> None:

@@ -38,14 +38,19 @@ async def radio(ring: EchoRing) -> AsyncIterator[Radio]:
 
 
 @pytest.fixture
-async def port(radio: Radio) -> AsyncIterator[int]:
+async def proxy(radio: Radio) -> AsyncIterator[Proxy]:
     proxy = Proxy(radio, "proxy-1", "02:00:00:00:00:01")
     await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+async def port(radio: Radio, proxy: Proxy) -> AsyncIterator[int]:
     server = await Control(radio, [proxy]).serve()
     yield server.sockets[0].getsockname()[1]
     server.close()
     server.close_clients()
-    await proxy.stop()
 
 
 async def test_lists_what_there_is(port: int) -> None:
@@ -117,6 +122,11 @@ async def test_stops_and_starts_a_proxy_on_its_port(port: int) -> None:
         await asyncio.open_connection("127.0.0.1", before["port"])
     await ask(port, "start_proxy", proxy="proxy-1")
     assert (await ask(port, "proxies")) == [before]
+
+
+async def test_others_hold_slots_of_a_proxy(proxy: Proxy, port: int) -> None:
+    await ask(port, "occupy", proxy="proxy-1", others=2)
+    assert proxy.slots_state()["free"] == proxy.slots - 2
 
 
 async def test_waits_for_packets(radio: Radio) -> None:

@@ -186,6 +186,39 @@ async def test_refuses_what_the_table_does_not_offer(
     assert not [p for p in radio.log if p.value]
 
 
+async def test_a_ring_may_want_a_bond(radio: Radio, central: Central) -> None:
+    device = ring(radio)
+    address = await central.connect(device)
+    device.faults.att_error = 15
+    cccd = ANSWER_HANDLE + 0x8000
+    for refused in (
+        central.api.bluetooth_gatt_read(address, MODEL_HANDLE),
+        central.api.bluetooth_gatt_write(address, COMMAND_HANDLE, b"\x03", response=True),
+        central.api.bluetooth_gatt_write_descriptor(address, cccd, CCCD_ON),
+    ):
+        with pytest.raises(BluetoothGATTAPIError) as refusal:
+            await refused
+        assert refusal.value.error.error == 15
+    assert len((await central.api.bluetooth_gatt_get_services(address)).services) == 1
+    device.faults.att_error = None
+    assert await central.api.bluetooth_gatt_read(address, MODEL_HANDLE) == b"Echo"
+
+
+async def test_others_hold_slots(radio: Radio, proxy: Proxy, central: Central) -> None:
+    assert await central.slots.get() == (1, 1, [])
+    proxy.occupy(1)
+    free, limit, allocated = await central.slots.get()
+    assert (free, limit, len(allocated)) == (0, 1, 1)
+    await central.connect(ring(radio))
+    assert (await central.states.get())[0] is False
+    proxy.occupy(0)
+    assert await central.slots.get() == (1, 1, [])
+    address = await central.connect(ring(radio))
+    assert (await central.states.get())[0] is True
+    proxy.occupy(1)
+    assert await central.slots.get() == (0, 1, [address])
+
+
 async def test_counts_slots(radio: Radio, central: Central) -> None:
     assert await central.slots.get() == (1, 1, [])
     address = await central.connect(ring(radio))

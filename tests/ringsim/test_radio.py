@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringsim.radio import FAST, REALISTIC, Link, LinkLost, LinkRefused, Packet, Radio
+from ringsim.radio import FAST, REALISTIC, AttError, Link, LinkLost, LinkRefused, Packet, Radio
 from ringsim.rings.base import Characteristic, Faults, Notification, VirtualRing
 
 from ..virtual_time import virtual_time
@@ -73,6 +73,18 @@ async def connect(radio: Radio, ring: EchoRing) -> Central:
     central = Central(await radio.connect(ring.address, HERE))
     await central.link.subscribe(ANSWER)
     return central
+
+
+async def test_a_ring_that_wants_a_bond_is_silent_on_what_asks_for_no_response(
+    radio: Radio, ring: EchoRing
+) -> None:
+    central = await connect(radio, ring)
+    ring.faults.att_error = 5
+    assert await central.say(b"one") == []
+    with pytest.raises(AttError):
+        await central.link.write(COMMAND, b"two", response=True)
+    ring.faults.att_error = None
+    assert await central.say(b"three") == [b"three"]
 
 
 async def test_is_heard_where_it_is_in_range(radio: Radio, ring: EchoRing) -> None:

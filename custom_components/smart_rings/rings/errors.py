@@ -27,7 +27,7 @@ class RingProtocolError(RingError):
 
 
 class RingAuthError(RingError):
-    """The ring does not accept our key."""
+    """The ring wants a bond or a key that we don't have, or have no more."""
 
 
 class RingNotSupported(RingError):

@@ -8,14 +8,29 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from bleak import BleakClient
-from bleak.exc import BleakError
+from bleak.exc import (
+    BleakDBusError,
+    BleakError,
+    BleakGATTProtocolError,
+    BleakGATTProtocolErrorCode,
+)
 
-from .errors import RingDisconnected, RingError, RingNotSupported, RingTimeout
+from .errors import RingAuthError, RingDisconnected, RingError, RingNotSupported, RingTimeout
 
 DISCONNECT_TIMEOUT = 10.0
 PIECE_PAUSE = 0.02
 # A stream is taken frame by frame; whoever is that far behind misses some.
 STREAM_SIZE = 64
+BLUEZ_NOT_PAIRED = ("org.bluez.Error.NotPermitted", "Not paired")
+UNTRUSTED = {
+    BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION: "Insufficient authentication",
+    BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHORIZATION: "Insufficient authorisation",
+    BleakGATTProtocolErrorCode.INSUFFICIENT_ENCRYPTION_KEY_SIZE: "Encryption key too short",
+    BleakGATTProtocolErrorCode.INSUFFICIENT_ENCRYPTION: "Insufficient encryption",
+    # An ESP32's own, when it could not encrypt the link as it had once agreed with the ring.
+    0x89: "Authentication failed",
+}
+"""What ATT says of a link that a ring does not trust."""
 
 type Decoder[T] = Generator[str | None, bytes, T]
 """Is sent frame after frame and returns the decoded reply.
@@ -135,9 +150,23 @@ class Link:
         except TimeoutError as err:
             raise RingTimeout("The Bluetooth stack did not answer") from err
         except (BleakError, OSError, EOFError) as err:
+            if (code := _att_error(err)) in UNTRUSTED:
+                raise RingAuthError(UNTRUSTED[code]) from err
             if self._client is None or not self._client.is_connected:
                 raise RingDisconnected(str(err)) from err
             raise RingError(str(err)) from err
+
+
+def _att_error(err: Exception) -> int | None:
+    """Return with which code of ATT the ring refused, if that is what an error is about."""
+    if isinstance(err, BleakGATTProtocolError):
+        return err.code
+    # BlueZ has one word for the lack of authentication and of encryption; bleak passes it on.
+    if isinstance(err, BleakDBusError) and err.args == BLUEZ_NOT_PAIRED:
+        return BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION
+    # The client of ESPHome's proxies raises a plain error, from one that holds the code.
+    code = getattr(getattr(err.__cause__, "error", None), "error", None)
+    return code if isinstance(code, int) else None
 
 
 @dataclass(slots=True)
