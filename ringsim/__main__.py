@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 from .control import Control
 from .proxy import Proxy, address_text
 from .radio import PROFILES, Radio
-from .rings import MODELS
+from .rings import MODELS, OXIMETERS
 from .rings.base import VirtualRing
 
-DEFAULT_RINGS = ("r02", "r09", "r10", "r12")
+DEFAULT_RINGS = ("r02", "r09", "r10", "r12", "o2ring", "o2ring_s_aes")
+# Oximeters that are on a finger, whatever the hour; the others lie on their chargers.
+WORN = frozenset(("o2ring",))
 FIRST_RING = 0xC0DE00000001
 # How long they have something to record while this runs.
 AHEAD = timedelta(days=7)
@@ -117,6 +119,7 @@ def make_rings(options: argparse.Namespace) -> list[VirtualRing]:
             days=options.days,
             zone=zone,
             ahead=AHEAD,
+            **({"worn": model in WORN} if model in OXIMETERS else {}),
         )
         for number, model in enumerate(models)
     ]

@@ -89,8 +89,10 @@ class Control:
         ]
 
     def truth(self, ring: str) -> Json:
-        """Return what an outside observer should see of a ring."""
-        return self._ring(ring).truth()
+        """Return what an outside observer should see of a ring, in dBm by the best proxy."""
+        found = self._ring(ring)
+        heard = (self._radio.rssi(found.address, p.source) for p in self._proxies.values())
+        return found.truth() | {"rssi": max((r for r in heard if r is not None), default=None)}
 
     def get(self, ring: str, path: str) -> Json:
         """Return an attribute of a ring by its dotted path."""

@@ -11,6 +11,7 @@ import pytest
 
 from custom_components.smart_rings.recording import Report
 from custom_components.smart_rings.rings.models import Metric, Recording
+from demo.night import FIGURES
 from ringsim.rings.oximeter import Oximeter
 from tests.air import Air, key_of, oximeter
 
@@ -37,24 +38,6 @@ def last_night(ring: Oximeter) -> dict[str, Any]:
     """Return what there is to know of the ring's last recording."""
     night: dict[str, Any] = ring.truth()["recordings"][-1]
     return night
-
-
-def figures(night: dict[str, Any]) -> dict[str, float]:
-    """Work out what doesn't depend on a rule for drops."""
-    spo2 = [value for value in night["spo2"] if value]
-    pulse = [value for value in night["heart_rate"] if value]
-    below = [value for value in spo2 if value < 90]
-    return {
-        "recording_duration": night["duration"] / 60,
-        "recording_spo2_mean": sum(spo2) / len(spo2),
-        "recording_spo2_min": min(spo2),
-        "recording_below_90": len(below) * night["interval"] / 60,
-        "recording_below_90_share": 100 * len(below) / len(spo2),
-        "recording_pulse_mean": sum(pulse) / len(pulse),
-        "recording_pulse_min": min(pulse),
-        "recording_pulse_max": max(pulse),
-        "recording_o2_score": night["figures"]["score"] / 10,
-    }
 
 
 def events(air: Air, ring: Oximeter, kind: str = "recording_recorded") -> dict[str, dict[str, Any]]:
@@ -121,8 +104,9 @@ async def test_what_is_shown_of_the_last_night(air: Air, model: str) -> None:
     ring = oximeter(model)
     await air.add(ring)
     await air.passes(minutes=5)
-    expected = figures(last_night(ring))
-    for key in expected:
+    night = last_night(ring)
+    expected = {key: figure(night) for key, figure in FIGURES.items()}
+    for key in (*expected, "last_measurement"):
         entity = er.async_get(air.hass).async_get(air.entity_id(ring, "sensor", key) or "")
         assert entity
         if entity.disabled:
@@ -133,6 +117,7 @@ async def test_what_is_shown_of_the_last_night(air: Air, model: str) -> None:
         seconds=last_night(ring)["duration"]
     )
     assert air.state(ring, "recording_spo2_min").attributes["measured_at"] == end
+    assert datetime.fromisoformat(air.value(ring, "last_measurement")) == end.replace(microsecond=0)
     await air.passes(hours=18)
     assert air.value(ring, "recording_spo2_min") == STATE_UNKNOWN
 
@@ -164,8 +149,8 @@ async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> Non
     (event,) = told.values()
     (recording,) = ring.files
     assert event["start"] == recording.start.replace(microsecond=0).isoformat()
-    assert event["spo2_min"] == figures(last_night(ring))["recording_spo2_min"]
-    assert event["duration"] == figures(last_night(ring))["recording_duration"]
+    assert event["spo2_min"] == FIGURES["recording_spo2_min"](last_night(ring))
+    assert event["duration"] == FIGURES["recording_duration"](last_night(ring))
 
     await air.restart(entry)
     await air.passes(hours=1)

@@ -155,8 +155,10 @@ def _recorded_at(coordinator: RingCoordinator) -> datetime | None:
 
 
 def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
-    readings = (s for m, s in coordinator.data.latest.items() if not METRICS[m].counter)
-    return max((sample.end for sample in readings), default=None)
+    latest = coordinator.data.latest.items()
+    ends = [sample.end for metric, sample in latest if not METRICS[metric].counter]
+    recorded = _recorded_at(coordinator)
+    return max([*ends, recorded] if recorded else ends, default=None)
 
 
 def _contact(coordinator: RingCoordinator) -> str | None:

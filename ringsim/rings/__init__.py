@@ -8,6 +8,7 @@ from .colmi import COLMI, ColmiRing
 from .oxyii import OXYII, OxyiiRing
 from .viatom import VIATOM, ViatomRing
 
+OXIMETERS = frozenset((*OXYII, *VIATOM))
 MODELS: Mapping[str, Callable[..., VirtualRing]] = {
     **{key: partial(ColmiRing, colmi) for key, colmi in COLMI.items()},
     **{key: partial(OxyiiRing, oxyii) for key, oxyii in OXYII.items()},

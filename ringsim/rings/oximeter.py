@@ -34,6 +34,8 @@ SENSED = {"spo2": 0xFF, "pulse": 0xFFFF, "motion": 0, "perfusion": 0}
 """What it tells off the finger."""
 NORMAL, CHARGING, FULL, LOW = range(4)
 WAVE_RATE = 125
+WORN_SINCE, OFF_SINCE = timedelta(hours=1), timedelta(minutes=5)
+"""How long it has been worn, or not, that is told to be."""
 BEAT_MARK = 156
 
 
@@ -82,6 +84,7 @@ class Life(TypedDict, total=False):
     days: int
     zone: tzinfo
     ahead: timedelta
+    worn: bool | None
 
 
 class Oximeter(VirtualRing):
@@ -112,12 +115,14 @@ class Oximeter(VirtualRing):
         days: int = 7,
         zone: tzinfo = UTC,
         ahead: timedelta = timedelta(),
+        worn: bool | None = None,
         service_uuids: Iterable[str] = (),
         tells_perfusion: bool = True,
     ) -> None:
         """Wear it in the nights of `days` until now, with the right clock, and of `ahead`.
 
-        `product` is the name with a place for four characters. By day it lies on its charger.
+        `product` is the name with a place for four characters. Not worn, it lies on its charger:
+        by day, or whatever the hour where `worn` says how it is now.
         """
         suffix = address.replace(":", "")[-4:].upper()
         super().__init__(
@@ -149,9 +154,9 @@ class Oximeter(VirtualRing):
         self._linked = False
         self._buffer = b""
         self._taken = -1
-        self._live_nights(zone, days, ahead)
+        self._live_nights(zone, days, ahead, worn=worn)
 
-    def _live_nights(self, zone: tzinfo, days: int, ahead: timedelta) -> None:
+    def _live_nights(self, zone: tzinfo, days: int, ahead: timedelta, *, worn: bool | None) -> None:
         """Be worn in all nights until now, and know those to come."""
         moment = self.now()
         self.clock.offset = moment.astimezone(zone).utcoffset() or timedelta()
@@ -160,6 +165,10 @@ class Oximeter(VirtualRing):
         lived = generate(moment - timedelta(days=days), moment + ahead, zone=zone, seed=self.life)
         nights = [event for event in lived if isinstance(event, Sleep) and not event.nap]
         changes = [(at, at == n.start) for n in nights for at in (n.start, n.end)]
+        if worn is not None:
+            since = moment - (WORN_SINCE if worn else OFF_SINCE)
+            before = [change for change in changes if change[0] < since]
+            changes = [*before, (since, worn), *(c for c in changes if c[0] > moment)]
         self._future = changes[::-1]
         self.catch_up()
         self._shown = self.clock.read

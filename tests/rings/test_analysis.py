@@ -7,29 +7,9 @@ from random import Random
 import pytest
 
 from custom_components.smart_rings.rings.analysis import count_drops, figures
+from demo.night import drops
 
 SECOND = timedelta(seconds=1)
-
-
-def naive_drops(spo2: list[int], interval: int, depth: int) -> int:
-    """Follow the rule word by word, slowly."""
-    window = 120 // interval
-    measured = [(at, level) for at, level in enumerate(spo2) if level]
-    drops: list[list[int]] = []
-    base: tuple[int, int] | None = None
-    for number, (at, level) in enumerate(measured):
-        before = [(t, v) for t, v in measured[:number] if t >= at - window]
-        if base is not None and (level >= base[1] - 1 or at > base[0] + window):
-            base = None
-        if base is None:
-            if before:
-                top = max(v for _, v in before)
-                if top - level >= depth:
-                    base = max((t, v) for t, v in before if v == top)
-                    drops.append([at])
-        else:
-            drops[-1].append(at)
-    return sum((drop[-1] - drop[0] + 1) * interval >= 10 for drop in drops)
 
 
 def night(seed: int, seconds: int) -> list[int]:
@@ -54,7 +34,7 @@ def night(seed: int, seconds: int) -> list[int]:
 @pytest.mark.parametrize("depth", [3, 4])
 def test_drops_equal_a_slow_reading_of_the_rule(seed: int, interval: int, depth: int) -> None:
     spo2 = night(seed, 2400)
-    assert count_drops(bytes(spo2), interval * SECOND, depth) == naive_drops(spo2, interval, depth)
+    assert count_drops(bytes(spo2), interval * SECOND, depth) == drops(spo2, interval, depth)
 
 
 def steady(*parts: tuple[int, int]) -> bytes:

@@ -63,7 +63,7 @@ async def test_lists_what_there_is(port: int) -> None:
 async def test_a_changed_attribute_changes_the_truth(port: int, ring: EchoRing) -> None:
     await ask(port, "set", ring=ADDRESS, path="battery", value=12)
     assert ring.battery == 12
-    assert await ask(port, "truth", ring=ADDRESS) == {"battery": 12}
+    assert await ask(port, "truth", ring=ADDRESS) == {"battery": 12, "rssi": -60}
     assert await ask(port, "get", ring=ADDRESS.lower(), path="battery") == 12
 
 

@@ -152,6 +152,25 @@ def test_at_night_it_is_worn(model: str) -> None:
     assert len(truth["recordings"]) == 3
 
 
+@pytest.mark.parametrize("hour", [1, 15])
+@pytest.mark.parametrize("model", ["o2ring_s", "o2ring"])
+def test_it_can_be_told_whether_it_is_worn(model: str, hour: int) -> None:
+    at = datetime(2025, 12, 12, hour, tzinfo=UTC)
+    for worn in (True, False):
+        life = Life(partial(MODELS[model], address=ADDRESS, worn=worn), at)
+        truth = life.ring.truth()
+        assert (truth["worn"], truth["charging"]) == (worn, not worn)
+        assert len(truth["recordings"]) == (3 if worn else 4)
+        last = truth["recordings"][-1]
+        assert last["final"]
+        assert last["duration"] > 3600
+        life.ring.worn = False
+        life.pass_time(minutes=3)
+        last = life.ring.truth()["recordings"][-1]
+        assert datetime.fromisoformat(last["start"]) <= at - timedelta(hours=1)
+        assert last["duration"] > 3600
+
+
 def test_wearers_differ_and_dates_repeat() -> None:
     def nights(at: datetime, **options: Any) -> dict[str, dict[str, Any]]:
         life = Life(partial(MODELS["o2ring_s"], address=ADDRESS, **options), at)
