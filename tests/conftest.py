@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+import logging
 from pathlib import Path
+from queue import Empty
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock, patch
 
 from freezegun.api import FrozenDateTimeFactory
 from habluetooth.usage import install_multiple_bleak_catcher
+from homeassistant.components.recorder import core
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
 from tests import bleak_backend  # noqa: F401 - takes bleak's own client
-from tests.virtual_time import virtual_time
+from tests.virtual_time import Followed, virtual_time, waiting_for
 
 # As the Bluetooth integration does when it starts: in tests our modules are imported before that.
 install_multiple_bleak_catcher()
@@ -66,3 +71,23 @@ async def air(
     air = Air(hass)
     yield air
     air.stop()
+
+
+@pytest.fixture
+async def followed(passing: FrozenDateTimeFactory) -> AsyncIterator[None]:
+    """Let no time pass while the recorder is at work, nor before it is."""
+    logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
+    queues: list[Followed[Any]] = []
+
+    def queue() -> Followed[Any]:
+        queues.append(Followed())
+        return queues[-1]
+
+    def busy() -> bool:
+        return not queues or queues[-1].unfinished_tasks > 0
+
+    with (
+        patch.object(core, "queue", SimpleNamespace(SimpleQueue=queue, Empty=Empty)),
+        waiting_for(asyncio.get_running_loop(), busy),
+    ):
+        yield

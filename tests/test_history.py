@@ -1,19 +1,12 @@
 """History stands at its true time, once, in archive and recorder: held against what rings lived."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 import json
-import logging
-from queue import Empty
 from random import Random
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
-from freezegun.api import FrozenDateTimeFactory
-from homeassistant.components.recorder import core
 from homeassistant.components.recorder.core import Recorder
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.exceptions import HomeAssistantError
@@ -25,7 +18,6 @@ from custom_components.smart_rings.coordinator import RingCoordinator
 from custom_components.smart_rings.rings.models import METRICS, Batch, Metric, Record, RingMemory
 from ringsim.rings.colmi import V1_NOTIFY, V2_NOTIFY, ColmiRing
 from tests.air import ADVERTISING, Air, virtual
-from tests.virtual_time import Followed, waiting_for
 
 MINUTE = timedelta(minutes=1)
 FIVE = timedelta(minutes=5)
@@ -42,26 +34,6 @@ type Rows = dict[datetime, Row]
 def enable_statistics() -> bool:
     """Let the recorder compile by itself, every five minutes."""
     return True
-
-
-@pytest.fixture
-async def followed(passing: FrozenDateTimeFactory) -> AsyncIterator[None]:
-    """Let no time pass while the recorder is at work, nor before it is."""
-    logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
-    queues: list[Followed[Any]] = []
-
-    def queue() -> Followed[Any]:
-        queues.append(Followed())
-        return queues[-1]
-
-    def busy() -> bool:
-        return not queues or queues[-1].unfinished_tasks > 0
-
-    with (
-        patch.object(core, "queue", SimpleNamespace(SimpleQueue=queue, Empty=Empty)),
-        waiting_for(asyncio.get_running_loop(), busy),
-    ):
-        yield
 
 
 class Lived:

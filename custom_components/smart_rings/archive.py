@@ -166,6 +166,11 @@ class Archive:
         """Let writes go on."""
         self._writable.set()
 
+    @property
+    def held(self) -> bool:
+        """Whether writes wait."""
+        return not self._writable.is_set()
+
     async def commit(self, ring: str, batch: Batch) -> Changes:
         """Keep a batch's records and cursor, all or nothing."""
         return await self._write(_commit, ring, batch.records, batch.cursor)

@@ -158,15 +158,19 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             return RingState()
         return self.data
 
+    def newest(self, metric: Metric) -> Sample | None:
+        """Return the newest value of a metric; what is measured live is fresh or not there."""
+        if self.live.is_on and metric in family_of(self.model).live_metrics:
+            return self.live.shown.get(metric)
+        return self.data.latest.get(metric)
+
     def sample(self, metric: Metric) -> Sample | None:
         """Return the newest value of a metric as long as it can be taken for the present one.
 
         A reading holds for two of the ring's recording intervals and a sync interval, a counter
-        until the wearer's midnight. What is measured live is fresh or not there.
+        until the wearer's midnight.
         """
-        if self.live.is_on and metric in family_of(self.model).live_metrics:
-            return self.live.shown.get(metric)
-        if (sample := self.data.latest.get(metric)) is None:
+        if (sample := self.newest(metric)) is None:
             return None
         if METRICS[metric].counter:
             # The ring's midnight is a little off ours, at a change of the time zone by hours.

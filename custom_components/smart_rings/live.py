@@ -1,8 +1,8 @@
 """Values as they are measured, as long as somebody wants to see them."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
 from typing import TYPE_CHECKING
@@ -26,6 +26,10 @@ RETRY = timedelta(seconds=2)
 # Scanners hear nothing while they connect.
 MAX_RETRY = timedelta(minutes=5)
 LEFT_AFTER = timedelta(minutes=3)
+# Rings tell about once a second what they measure; of two the nearer to the time is taken.
+EARLY = timedelta(seconds=0.5)
+# The air may cost them one turn.
+LATE = timedelta(seconds=2)
 PASSING = {
     Reason.OUT_OF_RANGE,
     Reason.NO_FREE_CONNECTION,
@@ -35,7 +39,10 @@ PASSING = {
 
 
 class Live:
-    """The live link to a ring: values in `shown` are younger than the interval, or not there.
+    """The live link to a ring.
+
+    `shown` changes once in an interval, and holds what was measured just then; when its successor
+    is `LATE`, nothing.
 
     It ends by itself at `until`, and when the ring leaves, is taken off, charged or runs low. A
     lost link is made good; one that others need is given up and taken again (`waiting` for it
@@ -48,16 +55,16 @@ class Live:
         """Take how often to show a value, and when to end."""
         self.until: datetime | None = None
         self.waiting: ContactError | None = None
-        self.shown: dict[Metric, Sample] = {}
+        self.shown: Mapping[Metric, Sample] = {}
         self._coordinator = coordinator
         self._hass = coordinator.hass
         self._interval = interval
         self._duration = duration
         self._task: asyncio.Task[None] | None = None
         self._began: asyncio.Future[None]
-        self._fresh: dict[Metric, Sample] = {}
+        self._next_at = dt_util.utcnow()
+        self._fade: CALLBACK_TYPE | None = None
         self._unkept: list[Sample] = []
-        self._look_again: CALLBACK_TYPE | None = None
 
     @property
     def is_on(self) -> bool:
@@ -101,8 +108,7 @@ class Live:
         finally:
             self.until = None
             self.waiting = None
-            self._fresh.clear()
-            self._show()
+            self._show({})
             if not self._began.done():
                 self._began.set_result(None)
             await self._keep()
@@ -150,10 +156,10 @@ class Live:
             raise self._coordinator.contact.unreachable(Reason.OUT_OF_RANGE) from err
 
     async def _take(self, state: RingState) -> None:
-        """Take what the ring says; show it when what is shown is used up."""
+        """Take what the ring says; show it when it is time."""
         self.waiting = None
         self._coordinator.error = None
-        self._coordinator.take(replace(state, latest={}))
+        self._coordinator.take(state)
         for reason, holds in (
             (Reason.CHARGING, state.charging),
             # A link would keep such a ring from ending its recording, and from its sleep.
@@ -164,10 +170,13 @@ class Live:
                 raise self._coordinator.contact.error(reason)
         if not self._began.done():
             self._began.set_result(None)
-        self._fresh |= state.latest
-        if self._fresh and not self._look_again:
-            self._show()
-        await self._keep()
+        now = dt_util.utcnow()
+        if state.latest and (not self.shown or now >= self._next_at - EARLY):
+            # Times are a grid, whenever in it a value comes: as many are shown as were wished.
+            self._next_at = (self._next_at if self.shown else now) + self._interval
+            self._show(state.latest)
+        if not self._coordinator.archive.held:
+            await self._keep()
 
     async def _keep(self) -> None:
         """Let what was shown enter the archive."""
@@ -176,19 +185,23 @@ class Live:
             await self._coordinator.archive.add(self._coordinator.key, samples)
 
     @callback
-    def _show(self, _now: datetime | None = None) -> None:
-        """Show the newest values, until they are as old as the interval."""
-        if self._look_again:
-            self._look_again()
-        self._look_again = None
-        self.shown, self._fresh = self._fresh, {}
-        if self.shown:
-            oldest = min(sample.end for sample in self.shown.values())
-            left = oldest + self._interval - dt_util.utcnow()
-            self._look_again = async_call_later(self._hass, left, self._show)
-            self._unkept += self.shown.values()
-            self._coordinator.take(replace(self._coordinator.data, latest=self.shown))
+    def _show(self, samples: Mapping[Metric, Sample]) -> None:
+        """Show these, until they are too old."""
+        if self._fade:
+            self._fade()
+            self._fade = None
+        self.shown = samples
+        if samples:
+            self._unkept += samples.values()
+            oldest = min(sample.end for sample in samples.values())
+            left = oldest + self._interval + LATE - dt_util.utcnow()
+            self._fade = async_call_later(self._hass, left, self._hide)
         self._coordinator.async_update_listeners()
+
+    @callback
+    def _hide(self, _now: datetime) -> None:
+        self._fade = None
+        self._show({})
 
     def _tell(self, event: str, reason: str) -> None:
         _LOGGER.info("%s of %s: %s", event, self._coordinator.name, reason)

@@ -56,7 +56,7 @@ class RingSensorDescription(RingEntityDescription, SensorEntityDescription):
 
 
 def _measured_at(coordinator: RingCoordinator, metric: Metric) -> datetime | None:
-    sample = coordinator.data.latest.get(metric)
+    sample = coordinator.newest(metric)
     return sample.end if sample else None
 
 
@@ -155,10 +155,9 @@ def _recorded_at(coordinator: RingCoordinator) -> datetime | None:
 
 
 def _last_measurement(coordinator: RingCoordinator) -> datetime | None:
-    latest = coordinator.data.latest.items()
-    ends = [sample.end for metric, sample in latest if not METRICS[metric].counter]
-    recorded = _recorded_at(coordinator)
-    return max([*ends, recorded] if recorded else ends, default=None)
+    readings = (metric for metric, info in METRICS.items() if not info.counter)
+    times = [_recorded_at(coordinator), *(_measured_at(coordinator, m) for m in readings)]
+    return max(filter(None, times), default=None)
 
 
 def _contact(coordinator: RingCoordinator) -> str | None:
@@ -210,7 +209,6 @@ SENSORS = (
         entity_category=EntityCategory.DIAGNOSTIC,
         native_unit_of_measurement=PERCENTAGE,
         value_fn=lambda coordinator: coordinator.said(BATTERY_HOLDS).battery,
-        measured_fn=lambda coordinator: coordinator.said_at,
     ),
     RingSensorDescription(
         key="voltage",
@@ -222,7 +220,6 @@ SENSORS = (
         native_unit_of_measurement=UnitOfElectricPotential.VOLT,
         suggested_display_precision=2,
         value_fn=lambda coordinator: coordinator.said(BATTERY_HOLDS).voltage,
-        measured_fn=lambda coordinator: coordinator.said_at,
     ),
     RingSensorDescription(
         key="contact",
