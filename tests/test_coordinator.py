@@ -7,7 +7,8 @@ from itertools import pairwise
 import logging
 from unittest.mock import patch
 
-from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_MODEL, STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr
 from homeassistant.util import dt as dt_util
@@ -18,7 +19,8 @@ from custom_components.smart_rings.const import DOMAIN
 from custom_components.smart_rings.rings.models import Metric, RingMemory
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import V1_NOTIFY, V2_NOTIFY, ColmiRing, frame
-from tests.air import OTHER, Air, virtual
+from ringsim.rings.oximeter import LEGACY_WRITE
+from tests.air import OTHER, Air, oximeter, virtual
 
 HEART_RATE_LOG = 0x15
 BATTERY = 0x03
@@ -313,3 +315,19 @@ async def test_an_error_of_the_archive(air: Air, caplog: pytest.LogCaptureFixtur
     assert not air.radio.links
     await air.passes(minutes=20)
     assert await recorded(air, ring) == truth(ring)
+
+
+async def test_a_ring_that_turns_out_to_speak_otherwise(air: Air) -> None:
+    """It is known as what it is from then on, with the entities of that family."""
+    ring = oximeter("o2ring_untold")
+    entry = await air.add(ring)
+    await air.passes(minutes=10)
+    assert entry.data[CONF_MODEL] == "oxyii_o2ring"
+    assert entry.state is ConfigEntryState.LOADED
+    assert air.entity_id(ring, "select", "storage_interval")
+    assert air.value(ring, "battery") == str(ring.battery)
+    taken = await air.archive.recordings(ring.serial)
+    assert {r.data for r in taken} == {ring.content(file) for file in ring.files}
+    asked = sum(p.uuid == LEGACY_WRITE for p in air.sent(ring))
+    await air.passes(minutes=60)
+    assert sum(p.uuid == LEGACY_WRITE for p in air.sent(ring)) == asked

@@ -211,6 +211,7 @@ def test_matchers_are_the_rules_of_the_recogniser() -> None:
         }
         for model in MODELS.values()
         for rule in model.rules
+        if rule.payload == "*"  # those that look closer at what others let through
     ]
     expected = [{key: value for key, value in rule.items() if value} for rule in rules]
     assert sorted(MANIFEST["bluetooth"], key=str) == sorted(expected, key=str)

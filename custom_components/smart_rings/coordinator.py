@@ -53,6 +53,7 @@ from .rings.models import (
     Sleep,
     Value,
 )
+from .rings.recognise import Model
 from .rings.ring import Ring
 from .sleep import RECENT, figures, kind, last_night, to_announce
 
@@ -376,8 +377,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     async def talk(self, *, live: bool = False, back: bool = False) -> AsyncIterator[Ring]:
         """Open a contact; what was learned in it is kept, however it ends."""
         self._talks.add(over := asyncio.Event())
+        model = self.model
         try:
             async with self.contact.open(self.memory, live=live, back=back) as ring:
+                model = ring.model
                 try:
                     yield ring
                 finally:
@@ -389,6 +392,15 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             finally:
                 self._talks.remove(over)
                 over.set()
+            if model is not self.model:
+                self._turn_into(model)
+
+    def _turn_into(self, model: Model) -> None:
+        """Begin anew as what the ring turned out to be: each family has entities of its own."""
+        entry, entries = self.config_entry, self.hass.config_entries
+        entries.async_update_entry(entry, data={**entry.data, CONF_MODEL: model.key})
+        if entry.state is ConfigEntryState.LOADED:
+            entries.async_schedule_reload(entry.entry_id)
 
     async def _keep(self) -> None:
         recorded = {

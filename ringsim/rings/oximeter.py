@@ -116,6 +116,7 @@ class Oximeter(VirtualRing):
         zone: tzinfo = UTC,
         ahead: timedelta = timedelta(),
         worn: bool | None = None,
+        manufacturer: bytes = MANUFACTURER,
         service_uuids: Iterable[str] = (),
         tells_perfusion: bool = True,
     ) -> None:
@@ -129,7 +130,7 @@ class Oximeter(VirtualRing):
             address,
             product.format(suffix),
             now=now,
-            manufacturer=MANUFACTURER,
+            manufacturer=manufacturer,
             service_uuids=service_uuids,
         )
         self.life = f"{seed} {address}"

@@ -25,6 +25,7 @@ from .oximeter import (
     LEGACY_NOTIFY,
     LEGACY_SERVICE,
     LEGACY_WRITE,
+    MANUFACTURER,
     Life,
     Oximeter,
     Request,
@@ -103,6 +104,7 @@ class Model:
     """After so many pieces of files it is silent until the next connection; how many is a guess."""
     vibrates: bool = False
     service_uuids: tuple[str, ...] = ()
+    manufacturer: bytes = MANUFACTURER
 
 
 OXYII = {
@@ -128,6 +130,17 @@ OXYII = {
             chunks_per_link=60,
             service_uuids=(uuid16(0x180D),),
         ),
+        # Called like the first generation; what they answer beyond that is a guess. One tells what
+        # its services speak, the legacy one its own frames and the other these.
+        Model(
+            "o2ring_2026",
+            "O2Ring {}",
+            (1, 13, 1, 0),
+            "2D010001",
+            auth_answer=KEY,
+            manufacturer=MANUFACTURER + bytes.fromhex("1020"),
+        ),
+        Model("o2ring_untold", "O2Ring {}", (1, 13, 1, 0), "2D010001"),
     )
 }
 
@@ -186,7 +199,12 @@ class OxyiiRing(Oximeter):
         self._open: bytes | None = None
         self._sessions = 0
         self._session = Session()
-        super().__init__(model.product, service_uuids=model.service_uuids, **life)
+        super().__init__(
+            model.product,
+            manufacturer=model.manufacturer,
+            service_uuids=model.service_uuids,
+            **life,
+        )
         offset = self.clock.offset.total_seconds() / 360
         self.config[UTC_OFFSET] = round(offset) & 0xFF
         self._open = None

@@ -1,19 +1,29 @@
 """What both oximeter families share: frames out of any stream of bytes, and the cursor."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
 import pytest
 
-from custom_components.smart_rings.rings.errors import RingProtocolError, RingRefused
+from custom_components.smart_rings.rings.errors import (
+    RingNotSupported,
+    RingProtocolError,
+    RingRefused,
+    RingTimeout,
+)
 from custom_components.smart_rings.rings.link import Decoder
 from custom_components.smart_rings.rings.oximeter.frames import MarkedFramer, encode
 from custom_components.smart_rings.rings.oximeter.ring import Marks
+from custom_components.smart_rings.rings.oxyii import OxyIIRing
 from custom_components.smart_rings.rings.oxyii import frames as oxyii
 from custom_components.smart_rings.rings.recordings import parse
+from custom_components.smart_rings.rings.ring import Ring
 from custom_components.smart_rings.rings.viatom import frames as viatom
-from tests.rings.fake_oximeter import NOW
+from tests.rings.fake_oximeter import NOW, Contacts, FakeLegacy, FakeOximeter, FakeOxyII
+from tests.virtual_time import virtual_time
 
 FRAMES = [encode(0xA5, opcode, opcode << 8, bytes(range(opcode))) for opcode in (0, 5, 90, 240)]
 FALSE = bytes((0xA5, 0xF3, 0x0C, 1, 9, 0, 4))
@@ -136,3 +146,42 @@ def test_nonsense_is_no_recording_or_a_harmless_one(seed: int) -> None:
         assert len(stored.spo2) == len(stored.pulse) == len(stored.motion) == len(stored.alarms)
         assert all(value == 0 or 50 <= value <= 100 for value in stored.spo2)
         assert all(value == 0 or 20 <= value <= 250 for value in stored.pulse)
+
+
+@asynccontextmanager
+async def answering(fake: FakeOximeter) -> AsyncIterator[Ring]:
+    """Talk to a ring that is called like one of the first generation."""
+    with virtual_time(asyncio.get_running_loop()):
+        async with Contacts(fake, "viatom_o2ring").open() as ring:
+            yield ring
+
+
+async def test_a_ring_with_the_newer_service_alone() -> None:
+    async with answering(FakeOxyII()) as ring:
+        assert isinstance(ring, OxyIIRing)
+        assert ring.model.key == "oxyii_o2ring"
+        assert (await ring.info()).serial
+
+
+async def test_a_silent_ring_of_the_first_generation_stays_one() -> None:
+    fake = FakeLegacy()
+    fake.mute = {viatom.Command.INFO}
+    with pytest.raises(RingTimeout):
+        async with answering(fake):
+            pass
+
+
+async def test_a_ring_with_neither_service() -> None:
+    fake = FakeLegacy()
+    fake.notify = "0000fff1-0000-1000-8000-00805f9b34fb"
+    with pytest.raises(RingNotSupported):
+        async with answering(fake):
+            pass
+
+
+async def test_what_the_newer_protocol_has_no_scale_for_is_left_out() -> None:
+    with virtual_time(asyncio.get_running_loop()):
+        async with Contacts(FakeOxyII(), "oxyii_o2ring").open() as ring:
+            assert "vibration" in await ring.read_settings()
+        async with Contacts(FakeOxyII(), "oxyii_kids_o2").open() as ring:
+            assert "vibration" not in await ring.read_settings()

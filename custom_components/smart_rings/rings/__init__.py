@@ -6,10 +6,11 @@ if model := recognise(Advertisement(name="R02_79B5")):
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from .clock import Clock
 from .colmi import ColmiRing
+from .errors import RingNotSupported, RingTimeout
 from .link import Connect, Link
 from .models import RingMemory
 from .oxyii import OxyIIRing
@@ -40,8 +41,21 @@ def family_of(model: Model) -> type[Ring]:
 async def connect(
     model: Model, connector: Connect, memory: RingMemory, clock: Clock
 ) -> AsyncIterator[Ring]:
-    """Connect, check and subscribe; give the link back at the end, whatever happens."""
+    """Connect, check and subscribe; give the link back at the end, whatever happens.
+
+    The ring's `model` is what it turned out to be, to be passed the next time.
+    """
     async with Link(connector) as link:
-        ring = family_of(model)(link, memory, clock, model)
+        yield await _open(model, link, memory, clock)
+
+
+async def _open(model: Model, link: Link, memory: RingMemory, clock: Clock) -> Ring:
+    ring = family_of(model)(link, memory, clock, model)
+    try:
         await ring.open()
-        yield ring
+    except RingTimeout, RingNotSupported:
+        if model.otherwise:
+            with suppress(RingNotSupported):
+                return await _open(MODELS[model.otherwise], link, memory, clock)
+        raise
+    return ring

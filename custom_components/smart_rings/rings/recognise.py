@@ -21,13 +21,15 @@ class Advertisement:
 class Rule:
     """What an advertisement must show; every field that is given must hold.
 
-    In `name`, `#` stands for a hexadecimal digit and a closing `*` for any rest. A `busy` ring
-    can't be talked to while it shows this.
+    In `name`, `#` stands for a hexadecimal digit and a closing `*` for any rest, as in `payload`:
+    the company's data, written in hexadecimal digits. A `busy` ring can't be talked to while it
+    shows this.
     """
 
     name: str = ""
     service_uuid: str = ""
     company: int | None = None
+    payload: str = "*"
     busy: bool = False
 
     def holds(self, advertisement: Advertisement) -> bool:
@@ -35,18 +37,31 @@ class Rule:
         return (
             (not self.name or _fits(self.name, advertisement.name))
             and (not self.service_uuid or self.service_uuid in advertisement.service_uuids)
-            and (self.company is None or self.company in advertisement.manufacturer_data)
+            and (self.company is None or self._shows(advertisement.manufacturer_data))
         )
+
+    def _shows(self, data: Mapping[int, bytes]) -> bool:
+        payload = None if self.company is None else data.get(self.company)
+        return payload is not None and _fits(self.payload, payload.hex())
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A kind of ring: `key` is stored in entries and never changes."""
+    """A kind of ring: `key` is stored in entries and never changes.
+
+    `otherwise` is the key of what it may turn out to be when it is talked to.
+    """
 
     key: str
     manufacturer: str
     name: str
     rules: tuple[Rule, ...]
+    otherwise: str | None = None
+
+    @property
+    def product(self) -> str:
+        """Return the key without the family."""
+        return self.key.partition("_")[2]
 
     def rule_for(self, advertisement: Advertisement) -> Rule | None:
         """Return the rule that holds."""

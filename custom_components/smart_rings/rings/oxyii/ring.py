@@ -10,6 +10,7 @@ from typing import override
 from ..errors import RingNotSupported, RingProtocolError, RingRefused, RingTimeout
 from ..models import Capability, RingInfo, RingState, Setting, SettingKind, Value
 from ..oximeter.frames import CHARGING
+from ..oximeter.products import FINE_VIBRATION, READ_ONLY, SPEAKS_OXYII, models
 from ..oximeter.ring import (
     BRIGHTNESS,
     BRIGHTNESSES,
@@ -65,13 +66,12 @@ MODELS = (
     _model("band_wu", "Viatom", "Band-WU"),
     _model("shqo2pro", "SleepHQ", "SHQO2Pro"),
     _model("o2mp", "Viatom", "O2MP"),
+    *models("oxyii", SPEAKS_OXYII),
 )
 
 # The vendor does not greet these (§1.1), and they alone have a buzzer (§12).
-BAND = "oxyii_band_wu"
+BAND = "band_wu"
 SOUNDS = frozenset({SPO2_SOUND, PULSE_SOUND, BUZZER})
-# Cleared as a medical device with fixed settings (§12).
-READ_ONLY = "2D010004"
 # The one firmware that was felt to vibrate on command (§4).
 VIBRATES = "2D010002"
 
@@ -127,7 +127,7 @@ class OxyIIRing(OximeterRing):
         self._silent: int = notes.pop("silent", 0)
         self._sensor: int | None = None
         await self._subscribe(WRITE, NOTIFY, frames.framer(), frames.answered, frames.may_send)
-        if self.model.key != BAND:
+        if self.model.product != BAND:
             await self._greet()
         with suppress(RingTimeout, RingRefused):
             await self._ask(frames.pushes_off())
@@ -166,7 +166,7 @@ class OxyIIRing(OximeterRing):
 
     @override
     async def read_settings(self) -> Mapping[str, Value]:
-        if self._branch == READ_ONLY:
+        if self._branch in READ_ONLY:
             return {}
         config = await self.attempt(self._channel, self._session.request(frames.config()), "config")
         return self._settings_of(config) if config else {}
@@ -189,9 +189,12 @@ class OxyIIRing(OximeterRing):
     def _settings_of(self, config: frames.Config) -> dict[str, Value]:
         """Return the settings this model has."""
         found: dict[str, Value] = {}
+        missing = set() if self.model.product == BAND else set(SOUNDS)
+        if self.model.product in FINE_VIBRATION:
+            missing.add(VIBRATION)
         for row in ROWS:
             value = row.code.read(config.raw[row.offset] >> row.shift)
-            if value is not None and (row.key not in SOUNDS or self.model.key == BAND):
+            if value is not None and row.key not in missing:
                 found[row.key] = value
         return found
 

@@ -7,6 +7,7 @@ from typing import override
 
 from ..errors import RingNotSupported
 from ..models import RingInfo, RingState, Setting, SettingKind, Value
+from ..oximeter.products import ANYTHING, FINE_VIBRATION, READ_ONLY, models
 from ..oximeter.ring import (
     BRIGHTNESS,
     BRIGHTNESSES,
@@ -26,69 +27,27 @@ from ..oximeter.ring import (
     OximeterRing,
     numbered,
 )
-from ..recognise import Model, Rule
 from . import frames
 from .frames import LegacyLive
 
 WRITE = "8b00ace7-eb0b-49b0-bbe9-9aee0a26e1a3"
 NOTIFY = "0734594a-a8e7-4b1a-a6b1-cd5243059a57"
 
-
-def _model(key: str, name: str, *patterns: str, maker: str = "Viatom") -> Model:
-    """Return a model whose name is followed by anything, if not told otherwise."""
-    rules = tuple(Rule(name=pattern) for pattern in patterns or (f"{name}*",))
-    return Model(f"viatom_{key}", maker, name, rules)
-
-
-# First match wins, so that the longer of two names that begin alike comes first (§1.1).
-MODELS = (
-    _model("o2ring_f", "O2RingF", maker="Wellue"),
-    _model("o2ring_re", "O2Ring-RE", maker="Wellue"),
-    _model("o2ring", "O2Ring", maker="Wellue"),
-    _model("o2_max", "Checkme O2 Max", "O2M ####", "O2M-WPS*"),
-    _model("o2_intg", "O2 Intg"),
-    _model("o2r_wave", "O2R WAVE"),
-    # "O2" alone is anybody's name.
-    _model("checkme_o2", "Checkme O2", "O2 ####", "Checkme_O2*", "CheckO2*"),
-    _model("o2_nci", "Checkme O2 NCI", "O2NCI*"),
-    _model("o2s", "O2S", "O2S ####"),
-    _model("snore_o2", "SnoreO2", "O2BAND*"),
-    _model("sleep_o2", "SleepO2"),
-    _model("sleep_u", "SleepU"),
-    _model("wear_o2", "WearO2"),
-    _model("oxylink", "Oxylink"),
-    _model("kids_o2", "KidsO2"),
-    _model("oxyfit", "Oxyfit"),
-    _model("oxy_ring", "OxyRing"),
-    _model("oxy_u_se", "OxyU SE"),
-    _model("oxy_u", "OxyU"),
-    _model("baby_o2_s2", "BabyO2 S2", "BabyO2N*"),
-    _model("baby_o2", "BabyO2"),
-    _model("cmring", "CMRing"),
-    _model("ai_s100", "AI-S100"),
-    _model("shqflex", "SHQFlex"),
-)
-
-
-def _keys(*names: str) -> frozenset[str]:
-    return frozenset(f"viatom_{name}" for name in names)
-
+MODELS = models("viatom", ANYTHING, otherwise="oxyii")
 
 # Their lead byte may say "off" on a finger (§6).
-LEAD_LIES = _keys(
-    *("o2ring", "o2ring_f", "o2ring_re", "sleep_u", "oxy_u", "oxy_u_se"),
-    *("oxy_ring", "o2s", "o2_intg", "o2r_wave"),
+LEAD_LIES = frozenset(
+    {
+        *("o2ring", "o2ring_f", "o2ring_re", "sleep_u", "oxy_u", "oxy_u_se"),
+        *("oxy_ring", "o2s", "o2_intg", "o2r_wave"),
+    }
 )
 # The vendor reads these by their waveform (§7.1).
-READ_BY_WAVE = _keys("oxyfit", "o2s", "o2_intg", "o2r_wave", "o2ring_re")
+READ_BY_WAVE = frozenset({"oxyfit", "o2s", "o2_intg", "o2r_wave", "o2ring_re"})
 # What their alarm switches move: bit 0 vibrates, bit 1 sounds (§7.3).
-SOUND_ONLY = _keys("wear_o2", "oxylink", "oxyfit")
-BOTH = _keys("o2_max")
+SOUND_ONLY = frozenset({"wear_o2", "oxylink", "oxyfit"})
+BOTH = frozenset({"o2_max"})
 OXYLINK_PLUS = frozenset({"25010003", "25010004"})
-# Their vibration has a scale of its own (§7.3).
-FINE_VIBRATION = _keys("kids_o2", "oxylink", "baby_o2", "baby_o2_s2")
-# Cleared as medical devices with fixed settings (§5).
-READ_ONLY = frozenset({"2D010004", "24010007", "24010009", "24010010"})
 
 DISPLAYS = ("standard", "off", "on")
 VIBRATION_LEVEL = "vibration_level"
@@ -190,10 +149,10 @@ class ViatomRing(OximeterRing):
 
     def _missing(self, branch: str) -> set[str]:
         """Return the settings that share a key with those this model really has."""
-        model = self.model.key
-        missing = {VIBRATION if model in FINE_VIBRATION else VIBRATION_LEVEL}
-        sounds = model in SOUND_ONLY and branch not in OXYLINK_PLUS
-        if model not in BOTH:
+        product = self.model.product
+        missing = {VIBRATION if product in FINE_VIBRATION else VIBRATION_LEVEL}
+        sounds = product in SOUND_ONLY and branch not in OXYLINK_PLUS
+        if product not in BOTH:
             missing |= {SPO2_VIBRATION, PULSE_VIBRATION} if sounds else {SPO2_SOUND, PULSE_SOUND}
         return missing
 
@@ -203,9 +162,9 @@ class ViatomRing(OximeterRing):
 
     @override
     async def _sample(self) -> LegacyLive:
-        by_wave = self.model.key in READ_BY_WAVE
+        by_wave = self.model.product in READ_BY_WAVE
         live = await self._channel.request(frames.live_of_wave() if by_wave else frames.live())
-        lead = self.model.key not in LEAD_LIES and bool(live.lead_raw & 1)
+        lead = self.model.product not in LEAD_LIES and bool(live.lead_raw & 1)
         self._worn = live.valid or lead
         return live
 
