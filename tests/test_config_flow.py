@@ -1,6 +1,7 @@
 """Finding, adding and reconfiguring rings; their options."""
 
 from collections.abc import Iterator
+import json
 from typing import Any, override
 from unittest.mock import patch
 
@@ -25,7 +26,7 @@ from custom_components.smart_rings.rings.models import RingInfo
 from ringsim.rings.base import Service
 from ringsim.rings.colmi import COLMI
 from ringsim.rings.colmi import ColmiRing as ColmiVirtual
-from ringsim.rings.oximeter import Oximeter
+from ringsim.rings.oximeter import LEGACY_WRITE, Oximeter
 from tests.air import ADDRESS, ADVERTISING, OTHER, Air, oximeter, virtual
 
 
@@ -304,19 +305,71 @@ async def test_a_missing_oximeter_is_followed_to_its_new_address(air: Air) -> No
     assert len(await air.archive.recordings(ring.serial)) >= taken
 
 
-async def test_an_oximeter_of_somebody_else_is_tried_once(air: Air) -> None:
+@pytest.mark.parametrize("whose", ["somebody else's", "does not answer"])
+async def test_an_address_is_tried_once(air: Air, whose: str) -> None:
+    """Home Assistant may start anew in between."""
     ring, entry = await added_oximeter(air)
     air.radio.leave(ADDRESS)
     await air.passes(minutes=20)
     other = moved(ring)
-    other.serial = "9999999999"
+    if whose == "somebody else's":
+        other.serial = "9999999999"
+    else:
+        other.faults.refuse_connections = -1
     await air.heard(other)
-    assert len(air.contacts(other)) == 1
-    assert await discovered(air)
+    assert (tried := len(air.contacts(other)))
+    assert entry.data[CONF_ADDRESS] == ADDRESS
+
+    other.faults.refuse_connections = 0
+    stored = json.loads(json.dumps(dict(entry.data)))
+    await air.hass.config_entries.async_remove(entry.entry_id)
+    MockConfigEntry(domain=DOMAIN, unique_id=ring.serial, data=stored).add_to_hass(air.hass)
+    for key in [key for key in air.hass.data if str(key).startswith(f"{DOMAIN}_")]:
+        del air.hass.data[key]
+    air.hass.config_entries.flow.async_abort(await discovered(air))
     bluetooth.async_rediscover_address(air.hass, OTHER)
     await air.passes(minutes=10)
-    assert len(air.contacts(other)) == 1
-    assert entry.data[CONF_ADDRESS] == ADDRESS
+    assert await discovered(air)
+    assert len(air.contacts(other)) == tried
+
+
+async def test_an_address_heard_before_the_ring_went_missing_is_tried(air: Air) -> None:
+    ring, entry = await added_oximeter(air)
+    other = moved(ring)
+    await air.heard(other)
+    assert not air.contacts(other)
+    air.hass.config_entries.flow.async_abort(await discovered(air))
+    air.radio.leave(ADDRESS)
+    await air.passes(minutes=20)
+    bluetooth.async_rediscover_address(air.hass, OTHER)
+    await air.passes(minutes=1)
+    assert entry.data[CONF_ADDRESS] == OTHER
+
+
+@pytest.mark.parametrize("model", ["o2ring_2026", "o2ring_untold"])
+async def test_a_ring_of_the_older_name_that_speaks_the_newer_way(air: Air, model: str) -> None:
+    """By its advertisement or, where that doesn't tell, by which of its services answers."""
+    ring = oximeter(model)
+    await air.heard(ring)
+    result = await confirm(air, await discovered(air))
+    assert result["title"] == ring.name
+    assert result["data"][CONF_MODEL] == "oxyii_o2ring"
+    assert result["result"].unique_id == ring.serial
+    await air.passes(minutes=10)
+    taken = await air.archive.recordings(ring.serial)
+    assert {r.data for r in taken} == {ring.content(file) for file in ring.files}
+    to_legacy = [p for p in air.sent(ring) if p.uuid == LEGACY_WRITE]
+    assert bool(to_legacy) is (model == "o2ring_untold"), "asked in vain in the flow"
+    await air.passes(minutes=60)
+    assert [p for p in air.sent(ring) if p.uuid == LEGACY_WRITE] == to_legacy
+
+    air.radio.leave(ADDRESS)
+    await air.passes(minutes=20)
+    other = oximeter(model, OTHER)
+    other.serial, other.name = ring.serial, ring.name
+    await air.heard(other)
+    await air.passes(minutes=10)
+    assert result["result"].data[CONF_ADDRESS] == OTHER
 
 
 async def test_no_oximeter_is_tried_while_none_is_missing(air: Air) -> None:

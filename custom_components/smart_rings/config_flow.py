@@ -1,6 +1,7 @@
 """Finding and adding a ring, and its options."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 import logging
 from typing import Any, NamedTuple, Self, override
 
@@ -27,18 +28,18 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
 )
-from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
 from .const import DOMAIN, OPTIONS
 from .contact import Contact, ContactError
-from .rings import family_of, recognise
+from .rings import MODELS, family_of, recognise
 from .rings.models import RingMemory
 from .rings.recognise import Advertisement, Model
 
 _LOGGER = logging.getLogger(__name__)
-# Addresses that were tried for a ring that is missing.
-_TRIED: HassKey[set[str]] = HassKey(f"{DOMAIN}_tried")
+# Of an entry: the last addresses at which its ring was looked for when it was missing.
+CONF_TRIED = "tried"
+MAX_TRIED = 100
 
 OPTIONS_SCHEMA = vol.Schema(
     {
@@ -100,37 +101,42 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._abort_if_unique_id_configured()
         # A ring that is known by its serial number.
         self._async_abort_entries_match({CONF_ADDRESS: found.address})
-        if self._may_have_moved(found):
-            await self._async_recognise(found)
+        await self._async_look_for_missing(found)
         self._found = {found.address: found}
         self.context["title_placeholders"] = {"name": found.name}
         return await self.async_step_bluetooth_confirm()
 
-    def _may_have_moved(self, found: Found) -> bool:
-        """Whether this looks like a ring of ours that is missing; each address is tried once."""
-        tried = self.hass.data.setdefault(_TRIED, set())
-        if found.address in tried or not family_of(found.model).identity_is_serial:
-            return False
-        tried.add(found.address)
-        return any(
-            entry.data[CONF_MODEL] == found.model.key
-            and entry.data.get(CONF_NAME) == found.name
-            and not async_address_present(self.hass, entry.data[CONF_ADDRESS], connectable=True)
-            for entry in self._async_current_entries(include_ignore=False)
-        )
+    def _missing(self, found: Found) -> list[ConfigEntry]:
+        """Return the rings that are missing and were called like this one; it may be one of them.
 
-    async def _async_recognise(self, found: Found) -> None:
+        Each address is tried once.
+        """
+        return [
+            entry
+            for entry in self._async_current_entries(include_ignore=False)
+            if entry.data.get(CONF_NAME) == found.name
+            and MODELS[entry.data[CONF_MODEL]].name == found.model.name
+            and found.address not in entry.data.get(CONF_TRIED, ())
+            and not async_address_present(self.hass, entry.data[CONF_ADDRESS], connectable=True)
+        ]
+
+    async def _async_look_for_missing(self, found: Found) -> None:
         """End the flow if it is a ring of ours under a new address, which its entry then has."""
+        if not (missing := self._missing(found)):
+            return
         memory = RingMemory()
-        try:
+        with suppress(ContactError):
             contact = Contact(self.hass, found.model, found.address, found.name)
             async with contact.open(memory) as ring:
                 await ring.info()
-        except ContactError:
-            return
         if memory.info.serial:
             await self._async_claim(memory.info.serial, found)
             await self.async_set_unique_id(found.address)
+        for entry in missing:
+            tried = [*entry.data.get(CONF_TRIED, ()), found.address][-MAX_TRIED:]
+            self.hass.config_entries.async_update_entry(
+                entry, data={**entry.data, CONF_TRIED: tried}
+            )
 
     async def async_step_bluetooth_confirm(
         self, user_input: dict[str, Any] | None = None
@@ -189,7 +195,7 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
             return self._show(step, {"name": found.name}, found.address, "unknown")
         if by_serial:
             await self._async_claim(memory.info.serial or found.address, found)
-        data = {CONF_ADDRESS: found.address, CONF_MODEL: found.model.key}
+        data = {CONF_ADDRESS: found.address, CONF_MODEL: ring.model.key}
         if by_serial:
             data[CONF_NAME] = found.name
         if self.source == SOURCE_RECONFIGURE:
