@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-import shutil
+import random
 import sqlite3
 
 from freezegun.api import FrozenDateTimeFactory
@@ -553,27 +554,83 @@ async def test_a_file_that_cannot_be_opened_is_not_set_aside(tmp_path: Path) -> 
         await Archive.open(tmp_path / "missing" / "smart_rings.db")
 
 
-async def test_a_copy_taken_in_the_middle_of_a_sync_is_whole(
+async def a_day(archive: Archive, day: int) -> None:
+    """Keep a day of readings, and a document that makes the log long."""
+    await archive.remember(RING, {"long": [day] * 50_000})
+    await archive.commit(
+        RING, batch(*(heart_rate(1440 * day + i, 60 + day) for i in range(200)), day=day)
+    )
+
+
+def files(path: Path) -> tuple[bytes, bytes]:
+    """Return what is in the main file and in the log beside it."""
+    return path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
+
+
+def put(folder: Path, main: bytes, log: bytes) -> Path:
+    folder.mkdir()
+    (folder / "smart_rings.db-wal").write_bytes(log)
+    path = folder / "smart_rings.db"
+    path.write_bytes(main)
+    return path
+
+
+async def assert_restored(folder: Path, main: bytes, log: bytes, least: int) -> int:
+    """Open a copy; it has to hold the first so many days whole. Return how many."""
+    restored = await Archive.open(put(folder, main, log))
+    assert restored.set_aside is None
+    last = int((await restored.cursor(RING))["day"])
+    assert last >= least
+    days = [heart_rate(1440 * day + i, 60 + day) for day in range(last + 1) for i in range(200)]
+    assert await content(restored) == days
+    await restored.close()
+    return last
+
+
+async def test_a_copy_taken_while_it_is_written_holds_what_was_written_first(
     archive: Archive, path: Path, tmp_path: Path
 ) -> None:
     for day in range(3):
-        await archive.commit(RING, batch(heart_rate(1440 * day, 60), day=day))
-    sync = asyncio.create_task(archive.commit(RING, batch(heart_rate(1440 * 3, 60), day=3)))
-    await asyncio.sleep(0)
-    await archive.hold()
-    late = asyncio.create_task(archive.commit(RING, batch(heart_rate(1440 * 4, 60), day=4)))
-    await sync
-    copy = Path(shutil.copy(path, tmp_path / "copy.db"))  # the main file alone
-    assert len(await content(archive)) == 4
-    assert not late.done()
-    archive.resume()
-    await late
-    assert len(await content(archive)) == 5
+        await a_day(archive, day)
+    await archive.freeze()
+    main, begin = files(path)
+    for day in range(3, 40):
+        await a_day(archive, day)
+    unchanged, written = files(path)
+    assert unchanged == main
+    assert len(written) > archive_module.CHECKPOINT_PAGES * 4096
+    chance = random.Random(1)
+    ends = sorted(chance.randint(len(begin), len(written)) for _ in range(8))
+    restored = [
+        await assert_restored(tmp_path / str(end), main, written[:end], least=2) for end in ends
+    ]
+    assert restored == sorted(restored)
+    assert await assert_restored(tmp_path / "all", main, written, least=39) == 39
 
-    restored = await Archive.open(copy)
-    assert restored.set_aside is None
-    assert await content(restored) == [heart_rate(1440 * day, 60) for day in range(4)]
-    assert await restored.cursor(RING) == {"day": 3}
-    assert await restored.commit(RING, batch(heart_rate(1440 * 4, 60), day=4))
-    assert await restored.content_hash(RING) == await archive.content_hash(RING)
-    await restored.close()
+    await archive.thaw()
+    await a_day(archive, 40)
+    await archive.freeze()
+    assert await assert_restored(tmp_path / "main", files(path)[0], b"", least=40) == 40
+
+
+async def test_a_copy_is_whole_when_another_program_reads_as_it_begins(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the log is in the main file then, but the log isn't empty."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+    archive = await Archive.open(path)
+    for day in range(5):
+        await a_day(archive, day)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sample").fetchone()
+        await archive.freeze()
+    main, begin = files(path)
+    assert len(begin) > 4096
+    await a_day(archive, 5)
+    _, now = files(path)
+    for end in range(4096, len(begin), len(begin) // 12):
+        # The log is read in pieces, the first of them before the writing and the others after.
+        mixed = begin[:end] + now[end:]
+        await assert_restored(tmp_path / str(end), main, mixed, least=4)
+    await archive.close()

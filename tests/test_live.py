@@ -403,21 +403,18 @@ async def test_hours_of_an_oximeter_in_the_recorder(
 
 
 async def test_a_backup_does_not_stop_it(air: Air) -> None:
-    """What is shown meanwhile enters the archive when that may be written again."""
+    """What is shown meanwhile enters the archive."""
     ring = virtual("r12")
     await air.add(ring)
     await switch(air, ring)
     await asyncio.sleep(30)
-    await air.archive.hold()
+    await air.archive.freeze()
     began = dt_util.utcnow()
     states = watched(air, ring)
     await asyncio.sleep(120)
     assert all(state.state != STATE_UNKNOWN for _, state in states)
-    assert not await air.archive.samples(ring.address, Metric.HEART_RATE, began)
-    air.archive.resume()
-    await asyncio.sleep(2)
-    kept = await air.archive.samples(ring.address, Metric.HEART_RATE, began)
-    assert len(kept) >= 12
+    assert len(await air.archive.samples(ring.address, Metric.HEART_RATE, began)) >= 11
+    await air.archive.thaw()
     await switch(air, ring, on=False)
 
 

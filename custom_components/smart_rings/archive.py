@@ -60,6 +60,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+# As SQLite has it by itself.
+CHECKPOINT_PAGES = 1000
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 # Beyond every time there is, for ranges left open.
 FIRST, LAST = -(2**62), 2**62
@@ -125,9 +127,9 @@ class _Span(NamedTuple):
 class Archive:
     """The file, served by a thread of its own; no method blocks the event loop.
 
-    Writes wait while a backup is taken (`hold` to `resume`). Records are identified by
-    (ring, metric, start), sleeps by overlap: of two that overlap the one that came later is right;
-    recordings by what is in them or, since the file of one may grow, by their start.
+    Records are identified by (ring, metric, start), sleeps by overlap: of two that overlap the one
+    that came later is right; recordings by what is in them or, since the file of one may grow, by
+    their start.
     """
 
     def __init__(self) -> None:
@@ -135,8 +137,6 @@ class Archive:
         self.set_aside: Path | None = None
         self._db: sqlite3.Connection
         self._thread = ThreadPoolExecutor(1, "smart_rings_archive")
-        self._writable = asyncio.Event()
-        self._writable.set()
 
     @classmethod
     async def open(cls, path: Path) -> Archive:
@@ -157,19 +157,13 @@ class Archive:
         await self._run(self._db.close)
         self._thread.shutdown()
 
-    async def hold(self) -> None:
-        """Let writes wait, and bring all that is written into the main file, to be copied whole."""
-        self._writable.clear()
-        await self._read(_checkpoint)
+    async def freeze(self) -> None:
+        """Let the main file stay as it is and its log only grow, so that both can be copied."""
+        await self._read(_freeze)
 
-    def resume(self) -> None:
-        """Let writes go on."""
-        self._writable.set()
-
-    @property
-    def held(self) -> bool:
-        """Whether writes wait."""
-        return not self._writable.is_set()
+    async def thaw(self) -> None:
+        """Let what is in the log go to the main file again."""
+        await self._read(_thaw)
 
     async def commit(self, ring: str, batch: Batch) -> Changes:
         """Keep a batch's records and cursor, all or nothing."""
@@ -293,7 +287,6 @@ class Archive:
             with _transaction(self._db):
                 return job(self._db, *args, **kwargs)
 
-        await self._writable.wait()
         return await self._run(transact)
 
 
@@ -369,8 +362,18 @@ def _migrate(db: sqlite3.Connection) -> None:
             db.execute(f"PRAGMA user_version = {number}")
 
 
-def _checkpoint(db: sqlite3.Connection) -> None:
+def _freeze(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    # As good as it gets: while somebody else reads, part of it or all stays in the log.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # A log that is all in the main file, but couldn't be emptied, is written over from its start,
+    # and its old half would undo what is in the main file. One commit makes that impossible.
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    db.execute(f"PRAGMA user_version = {version}")
+
+
+def _thaw(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
 
 def _ring_id(db: sqlite3.Connection, ring: str) -> int:

@@ -175,8 +175,7 @@ class Live:
             # Times are a grid, whenever in it a value comes: as many are shown as were wished.
             self._next_at = (self._next_at if self.shown else now) + self._interval
             self._show(state.latest)
-        if not self._coordinator.archive.held:
-            await self._keep()
+        await self._keep()
 
     async def _keep(self) -> None:
         """Let what was shown enter the archive."""
