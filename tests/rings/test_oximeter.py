@@ -15,6 +15,7 @@ from custom_components.smart_rings.rings.errors import (
     RingTimeout,
 )
 from custom_components.smart_rings.rings.link import Decoder
+from custom_components.smart_rings.rings.models import Metric
 from custom_components.smart_rings.rings.oximeter.frames import MarkedFramer, encode
 from custom_components.smart_rings.rings.oximeter.ring import Marks
 from custom_components.smart_rings.rings.oxyii import OxyIIRing
@@ -185,3 +186,25 @@ async def test_what_the_newer_protocol_has_no_scale_for_is_left_out() -> None:
             assert "vibration" in await ring.read_settings()
         async with Contacts(FakeOxyII(), "oxyii_kids_o2").open() as ring:
             assert "vibration" not in await ring.read_settings()
+
+
+@pytest.mark.parametrize(
+    ("fake", "model"), [(FakeOxyII, "oxyii_o2ring_s"), (FakeLegacy, "viatom_o2ring")]
+)
+async def test_live_misses_no_second_in_eight_hours(
+    fake: Callable[[], FakeOximeter], model: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(False)  # which keeps a traceback for each of the futures
+    ring = fake()
+    ring.wear()
+    seconds: list[float] = []
+    with virtual_time(loop):
+        async with Contacts(ring, model).open() as connected:
+            began = loop.time()
+            async for state in connected.live():
+                seconds.append(round(loop.time() - began, 3))
+                assert state.latest[Metric.SPO2].value == 97
+                if len(seconds) == 8 * 3600:
+                    break
+    assert seconds == list(range(8 * 3600))

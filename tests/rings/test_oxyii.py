@@ -533,21 +533,6 @@ async def test_garbage_for_a_serial_is_no_ring(fake: FakeOxyII, contacts: Contac
             pass
 
 
-async def test_live_misses_no_second_in_eight_hours(fake: FakeOxyII, contacts: Contacts) -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_debug(False)  # which keeps a traceback for each of the futures
-    fake.wear()
-    seconds: set[int] = set()
-    async with contacts.open() as ring:
-        began = loop.time()
-        async for state in ring.live():
-            seconds.add(int(loop.time() - began + 0.5))
-            assert state.latest[Metric.SPO2].value == 97
-            if len(seconds) == 8 * 3600:
-                break
-    assert seconds == set(range(8 * 3600))
-
-
 async def test_live_becomes_unknown_when_the_finger_is_gone(
     fake: FakeOxyII, contacts: Contacts
 ) -> None:
