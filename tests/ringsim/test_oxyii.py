@@ -415,6 +415,8 @@ def test_advertised_name_is_that_of_the_product() -> None:
     assert names["s8_aw"].name == "S8-AW 0541"
     assert b"\x0d\x18" in names["shqo2pro"].advertisement
     assert b"\x0d\x18" not in names["o2ring_s"].advertisement
+    assert names["o2ring_2026"].name == names["o2ring_untold"].name == "O2Ring 0541"
+    assert bytes.fromhex("06ff4ef3001020") in names["o2ring_2026"].advertisement
 
 
 def test_no_vector_is_left_out() -> None:

@@ -34,15 +34,15 @@ class Rule:
 
     def holds(self, advertisement: Advertisement) -> bool:
         """Whether the advertisement shows all of it."""
+        data = advertisement.manufacturer_data
         return (
             (not self.name or _fits(self.name, advertisement.name))
             and (not self.service_uuid or self.service_uuid in advertisement.service_uuids)
-            and (self.company is None or self._shows(advertisement.manufacturer_data))
+            and (
+                self.company is None
+                or (self.company in data and _fits(self.payload, data[self.company].hex()))
+            )
         )
-
-    def _shows(self, data: Mapping[int, bytes]) -> bool:
-        payload = None if self.company is None else data.get(self.company)
-        return payload is not None and _fits(self.payload, payload.hex())
 
 
 @dataclass(frozen=True, slots=True)
