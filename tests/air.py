@@ -179,6 +179,18 @@ class Air:
         """Return what went to a ring, connections included."""
         return [p for p in self.radio.log if p.address == ring.address and p.to_ring]
 
+    async def contacted(self, ring: VirtualRing) -> None:
+        """Wait until a ring is connected to, or refuses it."""
+        came = asyncio.Event()
+
+        def saw(packet: Packet) -> None:
+            if packet.address == ring.address and packet.uuid == "connect":
+                came.set()
+
+        self.radio.observers.append(saw)
+        await came.wait()
+        self.radio.observers.remove(saw)
+
     def contacts(self, ring: VirtualRing) -> list[float]:
         """Return when a ring was connected to, in seconds of the loop's time."""
         return [packet.time for packet in self.sent(ring) if packet.uuid == "connect"]

@@ -158,6 +158,51 @@ async def test_a_ring_that_refuses_is_tried_ever_less_often(
     assert about(caplog) == ["Contact with R02_79B5 is back"]
 
 
+async def test_the_edge_of_range_is_no_way_around_the_pauses(air: Air) -> None:
+    """The ring is heard for 15 seconds every four minutes, and never connected."""
+    ring = virtual()
+    await air.add(ring)
+    ring.faults.refuse_connections = -1
+    for _ in range(6 * 60 // 4):
+        air.radio.leave(ring.address)
+        await asyncio.sleep(225)
+        air.radio.come_back(ring.address)
+        await asyncio.sleep(15)
+        await air.settle()
+    tries = [b for a, b in pairwise([0, *air.contacts(ring)[1:]]) if b - a > 60]
+    assert len(tries) < 12
+
+    ring.faults.refuse_connections = 0
+    await air.leave(ring)
+    await air.passes(hours=1)
+    await air.come_back(ring)
+    assert await recorded(air, ring) == truth(ring), "asked at once after a longer absence"
+
+
+async def test_a_ring_that_falls_silent_is_not_tried(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    await air.passes(minutes=13)
+    air.radio.leave(ring.address)
+    await air.passes(minutes=10)
+    assert entry.runtime_data.error is None
+    assert entry.runtime_data.failures == 0
+
+
+async def test_a_clock_that_starts_in_the_past(air: Air) -> None:
+    """As that of a computer without a battery for it."""
+    ring = virtual()
+    entry = await air.add(ring)
+    memory = await air.archive.memory(ring.address)
+    ahead = dt_util.utcnow() + timedelta(days=5)
+    assert await air.hass.config_entries.async_unload(entry.entry_id)
+    await air.archive.remember(ring.address, memory | {"said_at": ahead.isoformat()})
+    assert await air.hass.config_entries.async_setup(entry.entry_id)
+    before = len(air.contacts(ring))
+    await air.passes(hours=1)
+    assert len(air.contacts(ring)) - before == 4
+
+
 @pytest.mark.parametrize(
     "faults",
     [

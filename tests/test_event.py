@@ -1,5 +1,6 @@
 """An automation is told of each thing that happened, once."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 import pytest
 
+from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing
 from tests.air import Air, virtual
 
@@ -171,6 +173,26 @@ async def test_a_failure_is_told_once_until_it_is_over(air: Air) -> None:
     ring.faults.refuse_connections = -1
     await air.passes(hours=2)
     assert told.types() == ["sync_failed", "sync_failed"]
+
+
+@pytest.mark.parametrize("seconds", [0, 4, 8])
+async def test_a_ring_that_leaves_in_a_sync_is_no_failure(air: Air, seconds: int) -> None:
+    """It leaves as it is connected to, or later, and is away for two days."""
+    ring = virtual()
+    entry = await air.add(ring)
+    told = Told(air, ring)
+    ring.faults.delay = 1
+    await air.contacted(ring)
+    await asyncio.sleep(seconds)
+    air.radio.leave(ring.address)
+    await air.passes(hours=48)
+    assert entry.runtime_data.failures == 1
+    assert air.value(ring, "contact") == "out_of_range"
+    assert not told.all
+    ring.faults = Faults()
+    await air.come_back(ring)
+    assert air.value(ring, "contact") == "ok"
+    assert "sync_failed" not in told.types()
 
 
 async def test_a_ring_that_is_away_is_no_failure(air: Air) -> None:

@@ -87,6 +87,20 @@ async def test_a_day_is_a_day_also_over_a_restart(air: Air) -> None:
     assert list(issues(air)) == ["held_by_app"]
 
 
+async def test_a_ring_that_leaves_is_not_held(air: Air) -> None:
+    """At the edge of range it refuses for a moment, then it is away for more than a day."""
+    ring = virtual()
+    await air.add(ring)
+    ring.faults.refuse_connections = -1
+    await air.contacted(ring)
+    await air.passes(seconds=30)
+    air.radio.leave(ring.address)
+    await air.passes(hours=25)
+    assert not issues(air)
+    await air.come_back(ring)
+    assert not issues(air)
+
+
 @pytest.mark.usefixtures("repairs")
 async def test_a_ring_that_lost_its_bond(air: Air) -> None:
     ring = virtual()

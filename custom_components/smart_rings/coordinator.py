@@ -62,6 +62,8 @@ _LOGGER = logging.getLogger(__name__)
 TICK = timedelta(minutes=1)
 # Rings advertise every one to five seconds, and a scanner misses many of these packets.
 AWAY_AFTER = timedelta(minutes=3)
+# After a longer silence the ring may have left, and would be connected to in vain.
+FRESH = timedelta(seconds=15)
 # Not more often by itself, unless the ring says so: each contact costs the ring's battery.
 MIN_INTERVAL = timedelta(minutes=5)
 # Scanners pause while they connect, so that a ring that refuses is tried ever less often.
@@ -70,6 +72,8 @@ MAX_BACKOFF = timedelta(hours=1)
 SETTINGS_INTERVAL = timedelta(days=1)
 # Of what a ring doesn't tell how often it records it.
 DEFAULT_LOGGING = timedelta(hours=1)
+
+SYNC_FAILED = "sync_failed"
 
 type RingConfigEntry = ConfigEntry[RingCoordinator]
 
@@ -102,6 +106,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.live = Live(self, self._option(CONF_LIVE_INTERVAL), self._option(CONF_LIVE_DURATION))
         self.failures = 0
         self.failing_since: datetime | None = None
+        """Since when the ring is there but no sync goes well."""
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
         self._reports: list[Report] = []
@@ -109,6 +114,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._reread = False
         self._again: timedelta | None = None
         self._progress = False
+        self._seems_gone = False
         self._heard_at = -AWAY_AFTER.total_seconds()
         self._was_in_range = True
         self._away: ContactError | None = None
@@ -121,9 +127,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     @property
     def in_range(self) -> bool:
-        """Whether the ring was heard lately; while it is connected it doesn't advertise."""
-        silence = self.hass.loop.time() - self._heard_at
-        return self.contact.connected or silence < AWAY_AFTER.total_seconds()
+        """Whether the ring was heard in the last minutes, or is connected."""
+        return self._is_heard(AWAY_AFTER)
+
+    def _is_heard(self, silence: timedelta) -> bool:
+        """Whether the ring is not silent for that long; connected ones don't advertise."""
+        heard = self.hass.loop.time() - self._heard_at < silence.total_seconds()
+        return heard or self.contact.connected
 
     @property
     def hindrance(self) -> ContactError | None:
@@ -215,6 +225,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     async def async_hand_over(self) -> None:
         """Leave the ring to its phone app; nothing goes to it any more when this returns."""
         self._returned = True
+        self._end_failure()
         until = dt_util.utcnow() + self._option(CONF_HAND_OVER_DURATION)
         await asyncio.gather(self.contact.pause(until), self.live.stop(Reason.PAUSED))
         await self._keep()
@@ -314,7 +325,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         await self._recall(self.last_sync or dt_util.utcnow())
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
-            self.contact.used_at = self.hass.loop.time() - ago
+            # A computer without a clock of its own may start in the past.
+            self.contact.used_at = self.hass.loop.time() - max(0, ago)
         if info := async_last_service_info(self.hass, address, connectable=True):
             self._heard_at = info.time
         await close_stale_connections_by_address(address)
@@ -339,20 +351,32 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 _LOGGER.info("No contact with %s: %s", self.name, err)
             self.error = err
             # What is taken bit by bit over a bad link is no reason to try less often.
-            first, self.failures = not self.failures, 1 if self._progress else self.failures + 1
-            if first:
-                self.failing_since = dt_util.utcnow()
-                await self._keep()
-                self.tell("sync_failed", {"reason": err.reason})
+            self.failures = 1 if self._progress else self.failures + 1
+            self._seems_gone = True
+            await self._keep()
         else:
             self.error = None
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
-                self.failures = 0
-                self.failing_since = None
+                self._end_failure()
                 await self._keep()
             await self._announce()
         self._returned = False
+
+    async def _confirm_failure(self, err: ContactError) -> None:
+        """Tell of a failure, once, when the ring is still there after it."""
+        now = dt_util.utcnow()
+        self.failing_since = self.failing_since or now
+        told = SYNC_FAILED in self._announced
+        self._announced.setdefault(SYNC_FAILED, now)
+        await self._keep()
+        if not told:
+            self.tell(SYNC_FAILED, {"reason": err.reason})
+
+    def _end_failure(self) -> None:
+        self.failures = 0
+        self.failing_since = None
+        self._announced.pop(SYNC_FAILED, None)
 
     async def _read(self, ring: Ring) -> None:
         """Do what a contact is for; the clock is set after what was written by it is read."""
@@ -480,6 +504,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         if info.connectable:
             self._heard_at = self.hass.loop.time()
             self.contact.heard.set()
+            if self._seems_gone and self.error:
+                self._seems_gone = False
+                self.config_entry.async_create_background_task(
+                    self.hass, self._confirm_failure(self.error), f"{DOMAIN} failure"
+                )
             self._look()
 
     @callback
@@ -496,6 +525,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             # Kept as it was then: Bluetooth counts the seconds, the recorder would each of them.
             self._away = None if self.in_range else self.contact.unreachable(Reason.OUT_OF_RANGE)
             self._returned |= self.in_range
+            # One that left is not failing.
+            self._seems_gone = False
+            self.failing_since = None
             _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
             self.async_update_listeners()
         if self._is_due():
@@ -505,7 +537,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             )
 
     def _is_due(self) -> bool:
-        if not self.in_range or self.config_entry.pref_disable_polling or self.contact.paused:
+        if self.config_entry.pref_disable_polling or self.contact.paused:
+            return False
+        if not self._is_heard(FRESH):
             return False
         if self._syncing and not self._syncing.done():
             return False
@@ -517,7 +551,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     def _pause(self) -> timedelta:
         """Return how long to leave the ring in peace after the last contact."""
         soonest = self._again or MIN_INTERVAL
-        if self._returned:
+        if self._returned and not self.failures:
             return soonest
         if self.failures:
             doubled = soonest * (1 << min(self.failures - 1, 8))

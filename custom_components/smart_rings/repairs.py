@@ -26,7 +26,8 @@ NOTICE = timedelta(days=1)
 def _held_by_app(coordinator: RingCoordinator) -> bool:
     error, since = coordinator.error, coordinator.failing_since
     held = error is not None and error.reason is Reason.CONNECTED_ELSEWHERE
-    return held and since is not None and dt_util.utcnow() - since >= HELD_TOO_LONG
+    long = since is not None and dt_util.utcnow() - since >= HELD_TOO_LONG
+    return held and long and coordinator.in_range
 
 
 def _key_refused(coordinator: RingCoordinator) -> bool:
