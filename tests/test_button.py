@@ -21,6 +21,18 @@ async def test_sync_now(air: Air) -> None:
     assert air.value(ring, "battery") == "23"
 
 
+async def test_sync_now_during_a_sync_waits_for_that(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    ring.faults.delay = 0.5
+    await air.contacted(ring)
+    before = len(air.contacts(ring))
+    last = entry.runtime_data.last_sync
+    await asyncio.gather(air.press(ring, "sync"), air.press(ring, "sync"))
+    assert entry.runtime_data.last_sync > last
+    assert len(air.contacts(ring)) == before
+
+
 async def test_find(air: Air) -> None:
     ring = virtual()
     await air.add(ring)

@@ -1,5 +1,6 @@
 """Actions give what was recorded, and do what they say to it and to nothing else."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,32 @@ async def test_importing_needs_the_ring(air: Air) -> None:
     await air.leave(ring)
     with pytest.raises(HomeAssistantError, match="out of range"):
         await call(air.hass, "import_history", ring=entry.entry_id)
+
+
+async def test_importing_in_vain_brings_nothing_back(air: Air) -> None:
+    ring, entry = await added(air)
+    await call(air.hass, "delete_history", ring=entry.entry_id)
+    deleted = dt_util.utcnow()
+    await air.leave(ring)
+    with pytest.raises(HomeAssistantError):
+        await call(air.hass, "import_history", ring=entry.entry_id)
+    await air.come_back(ring)
+    await air.passes(minutes=6)
+    assert not await readings(
+        air, Metric.HEART_RATE, entry.entry_id, start_time=WEEK_AGO, end_time=deleted
+    )
+
+
+async def test_importing_during_a_sync_reads_all(air: Air) -> None:
+    ring, entry = await added(air)
+    before = await readings(air, Metric.HEART_RATE, entry.entry_id, start_time=WEEK_AGO)
+    await call(air.hass, "delete_history", ring=entry.entry_id)
+    ring.faults.delay = 0.2
+    await air.contacted(ring)
+    await asyncio.sleep(2)
+    await call(air.hass, "import_history", ring=entry.entry_id)
+    after = await readings(air, Metric.HEART_RATE, entry.entry_id, start_time=WEEK_AGO)
+    assert after[: len(before)] == before
 
 
 async def test_deleting_leaves_nothing_to_be_seen(air: Air) -> None:

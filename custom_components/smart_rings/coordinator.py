@@ -246,14 +246,15 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             await over.wait()
 
     async def async_sync(self) -> None:
-        """Ask the ring now. Raises `ContactError`."""
-        await self.async_refresh()
+        """Ask the ring now; if that is under way, wait for it. Raises `ContactError`."""
+        await asyncio.wait((self._begin_sync(),))
         if error := self.error or (None if self.last_update_success else self.last_exception):
             raise error
 
     async def async_reread(self) -> None:
         """Ask the ring for all it holds, read or deleted before. Raises `ContactError`."""
-        await self.archive.readmit(self.key)
+        while self._syncing and not self._syncing.done():
+            await asyncio.wait((self._syncing,))
         self._reread = True
         try:
             await self.async_sync()
@@ -383,7 +384,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         await ring.info()
         state = await ring.state()
         self.take(state)
-        cursor = {} if self._reread else await self.archive.cursor(self.key)
+        cursor = {}
+        if self._reread:
+            await self.archive.readmit(self.key)
+        else:
+            cursor = await self.archive.cursor(self.key)
         try:
             async for batch in ring.history(cursor):
                 await self.archive.commit(self.key, batch)
@@ -531,10 +536,16 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
             self.async_update_listeners()
         if self._is_due():
+            self._begin_sync()
+
+    def _begin_sync(self) -> asyncio.Task[None]:
+        """Return the sync that is under way, begun now if there was none."""
+        if self._syncing is None or self._syncing.done():
             # The packet this may be called for is not stored yet: not before the next turn.
             self._syncing = self.config_entry.async_create_background_task(
                 self.hass, self.async_refresh(), f"{DOMAIN} sync", eager_start=False
             )
+        return self._syncing
 
     def _is_due(self) -> bool:
         if self.config_entry.pref_disable_polling or self.contact.paused:
