@@ -2,6 +2,7 @@
 
 import json
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.helpers.json import JSONEncoder
 
 from custom_components.smart_rings.diagnostics import async_get_config_entry_diagnostics
@@ -48,6 +49,17 @@ async def test_diagnostics_of_a_ring_that_is_long_gone(air: Air) -> None:
     assert told["in_range"] is False
     assert told["advertisement"] is None
     assert told["rssi"] is None
+
+
+async def test_diagnostics_without_a_first_contact(air: Air) -> None:
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.hass.config_entries.async_setup(entry.entry_id)
+    told = await async_get_config_entry_diagnostics(air.hass, entry)
+    assert told["model"] == "colmi_r02"
+    assert told["state"] == ConfigEntryState.SETUP_RETRY.value
+    assert told["version"]
+    assert told["advertisement"] is None
 
 
 async def test_half_a_recording_is_not_told(air: Air) -> None:

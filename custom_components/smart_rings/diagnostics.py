@@ -3,6 +3,8 @@
 from typing import Any
 
 from homeassistant.components.bluetooth import async_last_service_info
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL
 from homeassistant.core import HomeAssistant
 from homeassistant.loader import async_get_loaded_integration
 
@@ -16,11 +18,21 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: RingConfigEntry
 ) -> dict[str, Any]:
     """Return counters, versions, cursors and reasons: no reading, address, serial, key or name."""
-    coordinator = entry.runtime_data
-    memory = coordinator.memory
     return {
         "version": str(async_get_loaded_integration(hass, DOMAIN).version),
-        "model": coordinator.model.key,
+        "model": entry.data[CONF_MODEL],
+        "state": entry.state.value,
+        "polling_disabled": entry.pref_disable_polling,
+        "advertisement": _shape(hass, entry.data[CONF_ADDRESS]),
+        # Without a first contact, or disabled, there is no more.
+        **(await _known(entry.runtime_data) if entry.state is ConfigEntryState.LOADED else {}),
+    }
+
+
+async def _known(coordinator: RingCoordinator) -> dict[str, Any]:
+    """Return what is known of a ring that was set up."""
+    memory = coordinator.memory
+    return {
         "firmware": memory.info.firmware,
         "hardware": memory.info.hardware,
         "capabilities": sorted(memory.capabilities),
@@ -29,7 +41,6 @@ async def async_get_config_entry_diagnostics(
         "clock": [[setting.at.isoformat(), str(setting.offset)] for setting in memory.clock],
         "cursor": _outline(await coordinator.archive.cursor(coordinator.key)),
         "sync_interval": str(coordinator.interval),
-        "polling_disabled": entry.pref_disable_polling,
         "last_sync": coordinator.last_sync and coordinator.last_sync.isoformat(),
         "in_range": coordinator.in_range,
         "rssi": coordinator.rssi,
@@ -38,7 +49,6 @@ async def async_get_config_entry_diagnostics(
         "paused": coordinator.contact.paused is not None,
         "reason": coordinator.error and coordinator.error.reason,
         "dropped": dict(coordinator.dropped),
-        "advertisement": _shape(coordinator),
     }
 
 
@@ -55,10 +65,9 @@ def _outline(document: Any) -> Any:  # noqa: ANN401 - any JSON
             return document
 
 
-def _shape(coordinator: RingCoordinator) -> dict[str, Any] | None:
+def _shape(hass: HomeAssistant, address: str) -> dict[str, Any] | None:
     """Return what an advertisement is made of; its name and data may hold the address."""
-    address = coordinator.contact.address
-    if (info := async_last_service_info(coordinator.hass, address, connectable=True)) is None:
+    if (info := async_last_service_info(hass, address, connectable=True)) is None:
         return None
     return {
         "has_name": info.name != address,
