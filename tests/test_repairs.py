@@ -4,6 +4,7 @@ from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.components.repairs.issue_handler import RepairsFlowManager
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
@@ -129,6 +130,8 @@ async def test_a_ring_that_will_overwrite_what_was_not_read(air: Air) -> None:
     assert not issues(air)
     await air.passes(hours=2)
     assert list(issues(air)) == ["memory_runs_over"]
+    await air.passes(days=1)
+    assert list(issues(air)) == ["memory_ran_over"]
     await air.come_back(ring)
     assert not issues(air)
 
@@ -140,6 +143,34 @@ async def test_a_ring_that_is_removed_has_no_issues(air: Air) -> None:
     await air.passes(hours=26)
     assert issues(air)
     await air.hass.config_entries.async_remove(entry.entry_id)
+    assert not issues(air)
+
+
+async def test_what_is_ignored_stays_ignored_until_it_is_solved(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    ring.faults.att_error = 5
+    await air.passes(minutes=16)
+    ir.async_ignore_issue(air.hass, DOMAIN, issues(air)["key_refused"].issue_id, ignore=True)
+    await air.restart(entry)
+    assert issues(air)["key_refused"].dismissed_version
+    assert air.value(ring, "contact") == "needs_key"
+    ring.faults = Faults()
+    await air.press(ring, "sync")
+    assert not issues(air)
+    assert air.value(ring, "contact") == "ok"
+    ring.faults.att_error = 5
+    await air.passes(minutes=16)
+    assert not issues(air)["key_refused"].dismissed_version
+
+
+async def test_a_ring_that_is_disabled_has_no_issues(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    ring.faults.att_error = 5
+    await air.passes(minutes=16)
+    assert issues(air)
+    await air.hass.config_entries.async_set_disabled_by(entry.entry_id, ConfigEntryDisabler.USER)
     assert not issues(air)
 
 

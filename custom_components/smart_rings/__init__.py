@@ -12,7 +12,7 @@ from homeassistant.helpers.typing import ConfigType
 from .archive import Archive, ArchiveTooNew
 from .const import DATA_ARCHIVE, DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
-from .repairs import async_watch
+from .repairs import async_forget, async_watch
 from .services import async_setup_services
 from .statistics import Statistics
 
@@ -80,3 +80,8 @@ async def async_unload_entry(hass: HomeAssistant, entry: RingConfigEntry) -> boo
     """Leave the ring alone; its link, if there is one, is given back."""
     await entry.runtime_data.async_close()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: RingConfigEntry) -> None:
+    """Report nothing of the ring any more; what it recorded stays."""
+    async_forget(hass, entry)

@@ -320,6 +320,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
         self.failures = stored.get("failures", 0)
         self.failing_since = dt_util.parse_datetime(stored.get("failing_since") or "")
+        if failed := stored.get("failed"):
+            self.error = self.contact.error(Reason(failed[0]), failed[1])
         self._announced = {
             kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
         }
@@ -452,6 +454,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 "settings_at": self.settings_at and self.settings_at.isoformat(),
                 "failures": self.failures,
                 "failing_since": self.failing_since and self.failing_since.isoformat(),
+                "failed": [self.error.reason, self.error.detail]
+                if self.failures and self.error
+                else None,
                 "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
             },
         )

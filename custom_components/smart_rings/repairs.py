@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import issue_registry as ir
@@ -34,9 +34,20 @@ def _key_refused(coordinator: RingCoordinator) -> bool:
     return coordinator.error is not None and coordinator.error.reason is Reason.NEEDS_KEY
 
 
-def _runs_over(coordinator: RingCoordinator) -> bool:
+def _left(coordinator: RingCoordinator) -> timedelta | None:
+    """Return how long it takes until the ring overwrites what was not read."""
     keeps, last = family_of(coordinator.model).keeps, coordinator.last_sync
-    return bool(keeps and last and dt_util.utcnow() - last >= keeps - NOTICE)
+    return last + keeps - dt_util.utcnow() if keeps and last else None
+
+
+def _runs_over(coordinator: RingCoordinator) -> bool:
+    left = _left(coordinator)
+    return left is not None and timedelta() < left <= NOTICE
+
+
+def _ran_over(coordinator: RingCoordinator) -> bool:
+    left = _left(coordinator)
+    return left is not None and left <= timedelta()
 
 
 def _slots_run_out(coordinator: RingCoordinator) -> bool:
@@ -48,26 +59,29 @@ ISSUES: Mapping[str, Callable[[RingCoordinator], bool]] = {
     "held_by_app": _held_by_app,
     "key_refused": _key_refused,
     "memory_runs_over": _runs_over,
+    "memory_ran_over": _ran_over,
     "recordings_unread": _slots_run_out,
 }
 
 
 @callback
 def async_watch(hass: HomeAssistant, coordinator: RingCoordinator) -> None:
-    """Report what has to be mended, and take it back when it is or the ring is no longer ours."""
+    """Report what has to be mended, and take it back when it is.
+
+    What a person chose to ignore stays ignored while the entry is reloaded.
+    """
     entry = coordinator.config_entry
 
     @callback
     def look() -> None:
         for issue, holds in ISSUES.items():
-            issue_id = f"{issue}_{entry.entry_id}"
             if not holds(coordinator):
-                ir.async_delete_issue(hass, DOMAIN, issue_id)
+                ir.async_delete_issue(hass, DOMAIN, _id(issue, entry))
                 continue
             ir.async_create_issue(
                 hass,
                 DOMAIN,
-                issue_id,
+                _id(issue, entry),
                 data={"entry_id": entry.entry_id},
                 is_fixable=True,
                 severity=ir.IssueSeverity.WARNING,
@@ -77,10 +91,18 @@ def async_watch(hass: HomeAssistant, coordinator: RingCoordinator) -> None:
 
     look()
     entry.async_on_unload(coordinator.async_add_listener(look))
+    entry.async_on_unload(lambda: async_forget(hass, entry) if entry.disabled_by else None)
+
+
+@callback
+def async_forget(hass: HomeAssistant, entry: RingConfigEntry) -> None:
+    """Take back what was reported of a ring that is no longer ours to ask."""
     for issue in ISSUES:
-        entry.async_on_unload(
-            partial(ir.async_delete_issue, hass, DOMAIN, f"{issue}_{entry.entry_id}")
-        )
+        ir.async_delete_issue(hass, DOMAIN, _id(issue, entry))
+
+
+def _id(issue: str, entry: RingConfigEntry) -> str:
+    return f"{issue}_{entry.entry_id}"
 
 
 class TryAgain(RepairsFlow):
@@ -121,6 +143,6 @@ async def async_create_fix_flow(
 ) -> RepairsFlow:
     """Return what mends an issue."""
     entry: RingConfigEntry | None = hass.config_entries.async_get_entry((data or {})["entry_id"])
-    if entry is None:
-        raise ValueError("The ring was removed")
+    if entry is None or entry.state is not ConfigEntryState.LOADED:
+        raise ValueError("The ring is not set up")
     return TryAgain(entry.runtime_data)
