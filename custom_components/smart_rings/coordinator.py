@@ -386,11 +386,9 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         await ring.info()
         state = await ring.state()
         self.take(state)
-        cursor = {}
         if self._reread:
             await self.archive.readmit(self.key)
-        else:
-            cursor = await self.archive.cursor(self.key)
+        cursor = {} if self._reread else await self.archive.cursor(self.key)
         try:
             async for batch in ring.history(cursor):
                 await self.archive.commit(self.key, batch)
