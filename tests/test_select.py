@@ -1,6 +1,6 @@
 """Settings of a ring that are a choice."""
 
-from tests.air import Air, oximeter
+from tests.air import Air, oximeter, virtual
 
 
 async def test_a_choice_shows_what_the_ring_says(air: Air) -> None:
@@ -15,3 +15,14 @@ async def test_a_choice_shows_what_the_ring_says(air: Air) -> None:
     await air.call("select", "select_option", entity_id=state.entity_id, option="high")
     assert ring.told_settings["brightness"] == 2
     assert air.value(ring, "brightness", "select") == "high"
+
+
+async def test_the_hand_a_display_turns_for(air: Air) -> None:
+    ring = virtual("r12")
+    await air.add(ring)
+    await air.enable(ring, "select", "wearing_hand")
+    state = air.state(ring, "wearing_hand", "select")
+    assert state.state == "left"
+    await air.call("select", "select_option", entity_id=state.entity_id, option="right")
+    assert ring.display == {"on": True, "hand": "right", "brightness": 2}
+    assert air.value(ring, "wearing_hand", "select") == "right"

@@ -150,3 +150,20 @@ async def test_what_waits_for_the_ring_is_refused_when_it_is_handed_over(air: Ai
         assert isinstance(refused, HomeAssistantError)
         assert refused.translation_key == "paused"
     assert len(air.sent(ring)) == sent
+
+
+async def test_the_display_of_a_ring_that_has_one(air: Air) -> None:
+    ring = virtual("r12")
+    await air.add(ring)
+    await air.enable(ring, "switch", "display")
+    state = air.state(ring, "display", "switch")
+    assert state.state == STATE_ON
+    await air.call("switch", "turn_off", entity_id=state.entity_id)
+    assert ring.display == {"on": False, "hand": "left", "brightness": 2}
+    assert air.value(ring, "display", "switch") == STATE_OFF
+
+
+async def test_rings_without_a_display_are_not_asked_for_one(air: Air) -> None:
+    ring = virtual("r09")
+    await air.add(ring)
+    assert b"\x05" not in {p.value[:1] for p in air.sent(ring)}

@@ -39,6 +39,7 @@ SLOT = {"heart_rate": 5, "stress": 30, "hrv": 30, "spo2": 60, "temperature": 30}
 """Minutes of a slot of the memory; activity is kept in quarters."""
 STAGES = {LIGHT: 2, DEEP: 3, REM: 4, AWAKE: 5}
 TOGGLES = {0x2C: "spo2", 0x36: "stress", 0x38: "hrv"}
+HANDS = {"left": 1, "right": 2}
 GOALS = {"steps": 3, "energy": 3, "distance": 3, "sport": 2, "sleep": 2}
 """Widths of the fields of a goals record, in bytes; energy is in small calories."""
 SLEEP_TWO, SLEEP_ONE, SLEEP_EMPTY = 2, 1, 0
@@ -270,7 +271,8 @@ class ColmiRing(VirtualRing):
         self.store: dict[str, dict[datetime, Reading]] = {}
         self.sleeps: dict[datetime, Sleep] = {}
         self._spot: Spot | None = None
-        self._display = bytes((1, 1, 2, 5, 1, 22, 0, 23, 0))
+        self.display: dict[str, Any] = {"on": True, "hand": "left", "brightness": 2}
+        self._display_rest = bytes((5, 1, 22, 0, 23, 0))
         moment = now()
         self.clock.offset = moment.astimezone(zone).utcoffset() or timedelta()
         events = generate(moment - timedelta(days=days), moment + ahead, zone=zone, seed=life)
@@ -412,7 +414,8 @@ class ColmiRing(VirtualRing):
         {date, steps, distance, energy, active} of the clock's day; `last_night` (a sleep or
         null); `readings` {metric: [{start, value}]} (steps, distance and energy per hour; SpO2
         also `high`); `sleeps` and `naps` [{start, end, stages, minutes {stage: sum}, final}];
-        `latest` {metric: {value, at}}; `settings`, `goals`, `found`, `reboots`, `abuse`.
+        `latest` {metric: {value, at}}; `settings`, `goals`, `display` (null without one), `found`,
+        `reboots`, `abuse`.
         """
         self.catch_up()
         readings = {m: self._readings(m) for m in sorted(self.store) if m not in ACTIVITY}
@@ -443,6 +446,7 @@ class ColmiRing(VirtualRing):
                 "heart_rate_interval": self.heart_rate_interval,
                 **{m: on for m, on in self.enabled.items() if m in self.colmi.metrics},
             },
+            "display": None if 0x05 in self.colmi.silent else dict(self.display),
             "goals": dict(self.goals),
             "found": self.found,
             "reboots": self.reboots,
@@ -711,8 +715,11 @@ class ColmiRing(VirtualRing):
 
     def _display_settings(self, body: bytes) -> Iterable[bytes]:
         if body[0] == 4:
-            self._display = body[1:10]
-        return (frame(0x05, body[0], self._display),)
+            hand = next((name for name, code in HANDS.items() if code == body[2]), "left")
+            self.display = {"on": body[1] == 1, "hand": hand, "brightness": body[3]}
+            self._display_rest = body[4:10]
+        on, hand, brightness = self.display.values()
+        return (frame(0x05, body[0], 1 if on else 2, HANDS[hand], brightness, self._display_rest),)
 
     # Measurements on demand
 

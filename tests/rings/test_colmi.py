@@ -233,3 +233,39 @@ async def test_clock_that_was_never_right(days: int) -> None:
     await wearer.contact()
     assert any("not certain" in reason for reason in wearer.dropped)
     _assert_nothing_at_a_wrong_time(wearer, true)
+
+
+@pytest.mark.parametrize("model", VIRTUAL)
+async def test_first_contact_does_not_wait_for_what_the_ring_has_not(model: str) -> None:
+    """A ring is silent for five seconds on what it doesn't know: at most two of that."""
+    wearer = Wearer(model)
+    began = wearer.loop.time()
+    await wearer.contact()
+    assert wearer.loop.time() - began < 11
+    await wearer.contact()
+    began = wearer.loop.time()
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
+    await wearer.contact()
+    assert wearer.loop.time() - began < timedelta(hours=2).total_seconds() + 1
+
+
+async def test_what_the_ring_does_not_record_any_more_is_read_once_it_told_what_it_can() -> None:
+    wearer = Wearer("r09")
+    wearer.ring.enabled = dict.fromkeys(wearer.ring.enabled, False)
+    await wearer.contact()
+    assert not wearer.readings(Metric.HRV)
+    assert wearer.readings(Metric.HEART_RATE)
+    await wearer.contact()
+    wearer.assert_true()
+
+
+async def test_silence_on_what_was_answered_is_no_refusal() -> None:
+    wearer = Wearer("r12")
+    await wearer.contact()
+    for ignored in (frozenset({0x48}), frozenset[int]()):
+        wearer.ring.faults.ignore = ignored
+        for _ in range(3):
+            await wearer.contact()
+    assert wearer.state.latest[Metric.STEPS].value == wearer.ring.truth()["today"]["steps"]
+    assert "today: RingTimeout" not in wearer.dropped
+    assert [p.value[0] for p in wearer.radio.log if p.to_ring and p.value][-1] == 0x48

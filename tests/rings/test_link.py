@@ -61,13 +61,13 @@ async def talk() -> AsyncIterator[Talk]:
 
 async def test_reply_is_matched_by_command(talk: Talk) -> None:
     talk.script = lambda _: (OTHER, BATTERY)
-    assert (await talk.channel.request(frames.battery())).battery_percent == 64
+    assert (await talk.channel.request(frames.BATTERY)).battery_percent == 64
     assert talk.unsolicited == [OTHER]
 
 
 async def test_frame_in_pieces(talk: Talk) -> None:
     talk.script = lambda _: (BATTERY[:5], BATTERY[5:11], BATTERY[11:])
-    assert (await talk.channel.request(frames.battery())).battery_percent == 64
+    assert (await talk.channel.request(frames.BATTERY)).battery_percent == 64
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ async def test_bad_frame_is_dropped_counted_and_asked_again(
     answers = iter([[bad], [BATTERY]])
     talk.script = lambda _: next(answers)
     if bad[:16] == BATTERY:
-        assert (await talk.channel.request(frames.battery())).battery_percent == 64
+        assert (await talk.channel.request(frames.BATTERY)).battery_percent == 64
         talk.channel.framer.reset()
     else:
-        assert (await talk.channel.request(frames.battery())).battery_percent == 64
+        assert (await talk.channel.request(frames.BATTERY)).battery_percent == 64
         assert len(talk.client.written) == 2
     assert talk.link.dropped[reason] == 1
 
 
 async def test_no_reply_times_out_after_one_retry_and_the_next_request_works(talk: Talk) -> None:
     with pytest.raises(RingTimeout):
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     assert len(talk.client.written) == 2
     talk.script = lambda _: (BATTERY,)
-    assert (await talk.channel.request(frames.battery())).battery_percent == 64
+    assert (await talk.channel.request(frames.BATTERY)).battery_percent == 64
 
 
 async def test_endless_stream_ends_at_the_total(talk: Talk) -> None:
@@ -126,7 +126,7 @@ async def test_endless_stream_ends_at_the_total(talk: Talk) -> None:
 async def test_refusal_carries_the_code(talk: Talk) -> None:
     talk.script = lambda _: (bytes.fromhex("83ee0000000000000000000000000071"),)
     with pytest.raises(RingRefused) as refused:
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     assert refused.value.code == "unsupported"
     assert len(talk.client.written) == 1
 
@@ -138,9 +138,9 @@ async def test_lost_link_ends_the_request_at_once(talk: Talk) -> None:
 
     talk.script = script
     with pytest.raises(RingDisconnected):
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     with pytest.raises(RingDisconnected):
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     assert len(talk.client.written) == 1
 
 
@@ -208,10 +208,10 @@ async def test_one_request_at_a_time(talk: Talk) -> None:
         return ()
 
     talk.script = script
-    first = asyncio.create_task(talk.channel.request(frames.battery()))
-    second = asyncio.create_task(talk.channel.request(frames.today()))
+    first = asyncio.create_task(talk.channel.request(frames.BATTERY))
+    second = asyncio.create_task(talk.channel.request(frames.TODAY))
     await asyncio.sleep(0.1)
-    assert waiting == [frames.battery().data]
+    assert waiting == [frames.BATTERY.data]
     talk.client.notify(BATTERY)
     assert (await first).battery_percent == 64
     await asyncio.sleep(0.1)

@@ -6,11 +6,14 @@ from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from custom_components.smart_rings.rings.colmi import extras, frames
-from custom_components.smart_rings.rings.colmi.frames import BigData, Command, Push, Reading
+from custom_components.smart_rings.rings.colmi import frames, settings
+from custom_components.smart_rings.rings.colmi.frames import BigData, Command, Reading
 from custom_components.smart_rings.rings.colmi.ring import MEASUREMENTS, STAGES
+from custom_components.smart_rings.rings.colmi.settings import FIELDS, Register
 from custom_components.smart_rings.rings.errors import RingRefused
 from custom_components.smart_rings.rings.link import Decoder
+from custom_components.smart_rings.rings.models import Capability
+from tests.rings import colmi_extras as extras
 
 type Json = dict[str, Any]
 type Encode = Callable[[Json, bytes], bytes]
@@ -28,12 +31,7 @@ class Kind(NamedTuple):
 
 READINGS = {r.name.lower(): r for r in Reading}
 VALUE_KEYS = {"heart_rate": "heart_rate_bpm", "spo2": "spo2_percent"}
-TOGGLES = {
-    "spo2": Command.AUTO_SPO2,
-    "stress": Command.AUTO_STRESS,
-    "hrv": Command.AUTO_HRV,
-    "temperature": Command.AUTO_TEMPERATURE,
-}
+TOGGLES = {able.value: register for able, register in settings.TOGGLES.items()}
 
 
 def play[T](
@@ -78,15 +76,29 @@ def set_time_reply(replies: Sequence[bytes], wanted: Json) -> Json:
     return {
         "ring_clock": wanted["ring_clock"],
         "max_big_data_chunk_bytes": only([length])[1],
-        "capabilities": plain(frames.parse_capabilities(only([said]))),
+        "capabilities": capabilities([said], wanted),
     }
+
+
+def capabilities(replies: Sequence[bytes], _: Json) -> Json:
+    able = play(frames.single(frames.parse_capabilities), replies)
+    ours = {c.value: c in able for c in frames.CAPABILITY_BITS}
+    ours["new_sleep_protocol"] = ours.pop(Capability.SLEEP)
+    return ours | extras.other_capabilities(only(replies))
+
+
+def unused(opcode: int) -> bytes:
+    """A request that is known and never sent: well-formed, and refused."""
+    body = bytes((opcode,)).ljust(frames.FRAME_SIZE - 1, b"\0")
+    assert not frames.may_send(body)
+    return body + bytes((frames.checksum(body),))
 
 
 def simple_request(wanted: Json, _: bytes) -> bytes:
     return {
-        "battery": frames.battery().data,
-        "blink": frames.blink(),
-        "find_device": frames.find(),
+        "battery": frames.BATTERY.data,
+        "blink": unused(extras.BLINK),
+        "find_device": frames.FIND,
     }[wanted["command"]]
 
 
@@ -104,21 +116,22 @@ def measure_request(_: Json, request: bytes) -> bytes:
 
 def notify(replies: Sequence[bytes], _: Json) -> Json:
     frame = only(replies)
-    event = Push(frame[1])
+    event = extras.EVENTS[frame[1]]
     fields: Json = {}
     match event:
-        case Push.BATTERY:
+        case "battery":
+            assert frame[1] == frames.Push.BATTERY
             fields = plain(frames.parse_battery(frame))
-        case Push.LIVE_ACTIVITY:
-            totals = plain(frames.parse_live_activity(frame))
-            fields = {key: totals[key] for key in ("steps", "calories_cal", "distance_m")}
-        case Push.NEW_STRESS:
+        case "live_activity":
+            assert frame[1] == frames.Push.LIVE_ACTIVITY
+            fields = plain(frames.parse_totals(frame))
+        case "new_stress":
             fields = {"stress": frame[2]}
-        case Push.NEW_HRV:
+        case "new_hrv":
             fields = {"hrv_ms": frame[2]}
-        case Push.GESTURE:
-            fields = {"gesture": frames.GESTURES[frame[2]]}
-    return {"event": event.name.lower(), **fields}
+        case "gesture":
+            fields = {"gesture": extras.GESTURES[frame[2]]}
+    return {"event": event, **fields}
 
 
 def error(replies: Sequence[bytes], _: Json) -> Json:
@@ -134,20 +147,48 @@ def error(replies: Sequence[bytes], _: Json) -> Json:
     raise AssertionError("not an error")
 
 
+def held(register: Register, replies: Sequence[bytes]) -> Json | None:
+    """Return what a register holds as the settings show it; `None` for an acknowledgement."""
+    try:
+        raw = play(register.read().decode, replies)
+    except AssertionError:
+        return None
+    shown = {f.name: f.get(raw) for f in FIELDS if f.register is register and f.codes}
+    return dict(raw) | shown
+
+
+def write(register: Register, wanted: Json) -> bytes:
+    codes = {f.name: f.codes for f in FIELDS if f.register is register and f.codes}
+    values = {name: codes[name][v] if name in codes else v for name, v in wanted.items()}
+    return register.write({name: values[name] for name in register.fields}).data
+
+
 def log_settings(replies: Sequence[bytes], _: Json) -> Json:
-    settings = frames.parse_log_settings(only(replies))
-    return {"write_ack": settings is None} | (plain(settings) if settings else {})
+    found = held(settings.HEART_RATE, replies)
+    return {"write_ack": found is None} | (found or {})
 
 
 def toggle(replies: Sequence[bytes], wanted: Json) -> Json:
-    enabled = play(frames.toggle(TOGGLES[wanted["feature"]]).decode, replies)
-    return {"feature": wanted["feature"], "write_ack": False, "enabled": enabled}
+    found = held(TOGGLES[wanted["feature"]], replies)
+    return {"feature": wanted["feature"], "write_ack": found is None} | (found or {})
 
 
 def toggle_write(replies: Sequence[bytes], wanted: Json) -> Json:
-    request = frames.set_toggle(TOGGLES[wanted["feature"]], enabled=wanted["enabled"])
-    assert play(request.decode, replies)
-    return wanted
+    register = TOGGLES[wanted["feature"]]
+    assert held(register, replies) is None
+    ack = only(replies)
+    assert ack[1 + len(register.prefix)] == register.writing
+    return {"feature": wanted["feature"], "enabled": ack[2 + len(register.prefix)] == 1}
+
+
+def display(replies: Sequence[bytes], _: Json) -> Json:
+    found = held(settings.DISPLAY, replies)
+    assert found
+    minutes = {
+        f"{end}_minute_of_day": found[f"{end}_hour"] * 60 + found[f"{end}_minute"]
+        for end in ("start", "end")
+    }
+    return {name: found[name] for name in ("enabled", "wearing_hand", "brightness_level")} | minutes
 
 
 def entry(found: frames.ActivityEntry) -> Json:
@@ -179,22 +220,27 @@ def activity_frames(replies: Sequence[bytes], _: Json) -> Json:
     return {"entries": rows, "total_steps": sum(e.steps for e in found)}
 
 
-def slot_rows(slots: frames.Slots, key: str) -> Json:
+def slot_rows(replies: Sequence[bytes], days: frames.Days, key: str) -> Json:
+    """A log of one day; its header stands in the first frame, for the decoder only."""
+    if not days:
+        return {"no_data": True}
+    ((_, readings),) = days.items()
     return {
         "no_data": False,
-        "packet_count": slots.packet_count,
-        "interval_min": slots.interval_min,
-        "readings": [{"minute_of_day": minute, key: value} for minute, value in slots.readings()],
+        "packet_count": replies[0][2],
+        "interval_min": replies[0][3],
+        "readings": [{"minute_of_day": minute, key: value} for minute, value in readings],
     }
 
 
 def heart_rate(replies: Sequence[bytes], _: Json) -> Json:
-    slots = play(frames.slots(4), replies)
-    if not slots.packet_count:
-        return {"no_data": True}
-    day = datetime.fromtimestamp(slots.echo, UTC).date().isoformat()
-    rows = slot_rows(slots, "heart_rate_bpm")
-    return rows | {"echo_timestamp_s": slots.echo, "date": day}
+    rows = slot_rows(replies, play(frames.day_log(0, 4), replies), "heart_rate_bpm")
+    if rows["no_data"]:
+        return rows
+    echo = int.from_bytes(replies[1][2:6], "little")
+    day = datetime.fromtimestamp(echo, UTC).date()
+    assert frames.echo_of(day) <= echo
+    return rows | {"echo_timestamp_s": echo, "date": day.isoformat()}
 
 
 def heart_rate_request(wanted: Json, request: bytes) -> bytes:
@@ -206,11 +252,10 @@ def half_hours(command: Command, key: str) -> Kind:
     def encode(_: Json, request: bytes) -> bytes:
         return frames.slot_log(command, request[1]).data
 
-    def decode(replies: Sequence[bytes], _: Json) -> Json:
-        slots = play(frames.slots(1), replies)
-        if not slots.packet_count:
-            return {"no_data": True}
-        return slot_rows(slots, key) | {"day_offset": slots.echo}
+    def decode(replies: Sequence[bytes], wanted: Json) -> Json:
+        day = wanted.get("day_offset", 0)
+        rows = slot_rows(replies, play(frames.slot_log(command, day).decode, replies), key)
+        return rows if rows["no_data"] else rows | {"day_offset": day}
 
     return Kind(encode, decode)
 
@@ -229,17 +274,22 @@ def big_request(wanted: Json, _: bytes) -> bytes:
 
 
 def spo2(replies: Sequence[bytes], _: Json) -> Json:
-    days = play(frames.spo2_log().decode, replies, big=True)
+    payload = frames.payload_of(only(replies, big=True))
+    days = play(frames.SPO2_LOG.decode, replies, big=True)
     return {
         "days": [
             {
                 "days_ago": day,
                 "readings": [
-                    {"hour_of_day": m // 60, "spo2_low_percent": low, "spo2_high_percent": high}
-                    for m, (low, high) in pairs
+                    {
+                        "hour_of_day": minute // 60,
+                        "spo2_low_percent": low,
+                        "spo2_high_percent": extras.spo2_high(payload, n, minute // 60),
+                    }
+                    for minute, low in readings
                 ],
             }
-            for day, pairs in days.items()
+            for n, (day, readings) in enumerate(days.items())
         ]
     }
 
@@ -278,7 +328,7 @@ def sleep_request(_: Json, request: bytes) -> bytes:
 
 
 def manual(replies: Sequence[bytes], _: Json) -> Json:
-    ((day, readings),) = play(frames.manual_heart_rate_log().decode, replies, big=True).items()
+    ((day, readings),) = play(frames.MANUAL_HEART_RATE_LOG.decode, replies, big=True).items()
     return {
         "days_ago": day,
         "readings": [{"minute_of_day": m, "heart_rate_bpm": v} for m, v in readings],
@@ -316,7 +366,10 @@ def realtime_sequence(replies: Sequence[bytes], wanted: Json) -> Json:
 
 
 def stop_request(wanted: Json, request: bytes) -> bytes:
-    return frames.stop(READINGS[wanted["reading_type"]], request[2])
+    """The vendor's app tells the last value; we cancel."""
+    reading = READINGS[wanted["reading_type"]]
+    assert frames.stop(reading)[:2] == request[:2]
+    return frames.encode(Command.MEASURE_STOP, reading, request[2])
 
 
 def stop_reply(replies: Sequence[bytes], _: Json) -> Json:
@@ -328,7 +381,12 @@ def interleaved(replies: Sequence[bytes], _: Json) -> Json:
     """Only the frame that answers the request reaches its decoder."""
     counts = Counter(f"{frames.answered(frame):#04x}" for frame in replies)
     (answer,) = [frame for frame in replies if frames.answered(frame) == Command.TODAY]
-    return {"frames_by_command": dict(counts), "today_totals": plain(frames.parse_totals(answer))}
+    return {"frames_by_command": dict(counts), "today_totals": totals([answer], {})}
+
+
+def totals(replies: Sequence[bytes], _: Json) -> Json:
+    found = plain(play(frames.single(frames.parse_totals), replies))
+    return found | extras.other_totals(only(replies))
 
 
 def not_ours(_: Json, request: bytes) -> bytes:
@@ -368,51 +426,46 @@ def always(data: bytes) -> Encode:
 KINDS: dict[str, Kind] = {
     "set_time_request": Kind(set_time),
     "set_time_exchange": Kind(set_time, set_time_reply),
-    "capabilities": Kind(None, read(frames.parse_capabilities)),
+    "capabilities": Kind(None, capabilities),
     "packet_length": Kind(None, lambda r, _: {"max_big_data_chunk_bytes": only(r)[1]}),
     "request": Kind(simple_request),
     "realtime_request": Kind(realtime_request),
     "steps_request": Kind(lambda wanted, _: frames.activity_log(wanted["day_offset"]).data),
     "hr_log_request": Kind(heart_rate_request),
     "big_data_request": Kind(big_request),
-    "hr_log_settings": Kind(always(frames.log_settings().data), log_settings),
+    "hr_log_settings": Kind(always(settings.HEART_RATE.read().data), log_settings),
     "hr_log_settings_write": Kind(
-        lambda w, _: (
-            frames.set_log_settings(frames.LogSettings(w["enabled"], w["interval_min"])).data
-        ),
+        lambda w, _: write(settings.HEART_RATE, w),
         lambda r, w: w | {"reply": log_settings(r, w)},
     ),
-    "toggle": Kind(lambda w, _: frames.toggle(TOGGLES[w["feature"]]).data, toggle),
-    "toggle_write": Kind(
-        lambda w, _: frames.set_toggle(TOGGLES[w["feature"]], enabled=w["enabled"]).data,
-        toggle_write,
-    ),
-    "battery": Kind(always(frames.battery().data), read(frames.parse_battery)),
+    "toggle": Kind(lambda w, _: TOGGLES[w["feature"]].read().data, toggle),
+    "toggle_write": Kind(lambda w, _: write(TOGGLES[w["feature"]], w), toggle_write),
+    "battery": Kind(always(frames.BATTERY.data), read(frames.parse_battery)),
     "notify": Kind(None, notify),
-    "device_support": Kind(always(frames.support().data), read(frames.parse_support)),
-    "display_settings": Kind(always(frames.display().data), read(frames.parse_display)),
+    "device_support": Kind(always(unused(extras.SUPPORT)), parsed(extras.parse_support)),
+    "display_settings": Kind(always(settings.DISPLAY.read().data), display),
     "error": Kind(None, error),
-    "goals": Kind(always(frames.goals().data), read(frames.parse_goals)),
-    "today_totals": Kind(always(frames.today().data), read(frames.parse_totals)),
+    "goals": Kind(always(settings.GOALS.read().data), lambda r, _: held(settings.GOALS, r) or {}),
+    "today_totals": Kind(always(frames.TODAY.data), totals),
     "steps_history": Kind(always(frames.activity_log(0).data), activity),
     "steps_frames": Kind(None, activity_frames),
     "hr_log": Kind(heart_rate_request, heart_rate),
     "stress_history": half_hours(Command.STRESS_LOG, "stress"),
     "hrv_history": half_hours(Command.HRV_LOG, "hrv_ms"),
     "hrv_history_partial": Kind(None, half_hours_partial),
-    "spo2_history": Kind(always(frames.spo2_log().data), spo2),
+    "spo2_history": Kind(always(frames.SPO2_LOG.data), spo2),
     "sleep_history": Kind(sleep_request, sleep),
     "nap_history": Kind(None, nap),
     "big_data_empty": Kind(
         lambda _, request: frames.encode_big(BigData(request[1]), request[frames.V2_HEADER :]),
         big_empty,
     ),
-    "manual_hr_history": Kind(always(frames.manual_heart_rate_log().data), manual),
+    "manual_hr_history": Kind(always(frames.MANUAL_HEART_RATE_LOG.data), manual),
     "temperature_history": Kind(None, temperature),
     "realtime": Kind(lambda _, r: frames.encode(Command.MEASURE, r[1], r[2]), realtime),
     "realtime_sequence": Kind(measure_request, realtime_sequence),
     "realtime_stop_reply": Kind(stop_request, stop_reply),
-    "interleaved_stream": Kind(always(frames.today().data), interleaved),
+    "interleaved_stream": Kind(always(frames.TODAY.data), interleaved),
     "phone_sport": Kind(not_ours, sport),
     "message_push": Kind(not_ours, lambda r, _: {"configured": extras.parse_message_push(only(r))}),
     "raw_ppg": Kind(None, parsed(extras.parse_ppg)),

@@ -77,6 +77,7 @@ class Capability(StrEnum):
     SET_TIME = "set_time"
     RESTART = "restart"
     FIND = "find"
+    DISPLAY = "display"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -118,27 +119,40 @@ class Ring(ABC):
         """Ask for what this firmware may not know; `None` where it refuses or keeps silent.
 
         A refusal, or silence twice running, is remembered for this firmware and not provoked again.
+        What nobody knows the unit to do is asked once, since silence is long. Of what once was
+        answered, silence is the link's fault.
         """
         if self.refuses(feature):
             return None
-        refusals = self.memory.notes.setdefault("refusals", {})
+        silences = self._silences(feature)
+        answered = silences == 0
+        if not answered and feature not in self.memory.capabilities:
+            request = replace(request, repeat=False)
         try:
             reply = await channel.request(request)
         except (RingRefused, RingTimeout) as err:
-            times = (
-                GIVE_UP if isinstance(err, RingRefused) else refusals.get(feature, ["", 0])[1] + 1
-            )
-            refusals[feature] = [self.memory.info.firmware, times]
             self.dropped[f"{feature}: {type(err).__name__}"] += 1
+            if isinstance(err, RingRefused):
+                self._note(feature, GIVE_UP)
+            elif not answered:
+                self._note(feature, (silences or 0) + 1)
             return None
-        refusals.pop(feature, None)
+        self._note(feature, 0)
         return reply
 
     def refuses(self, feature: str) -> bool:
         """Whether this firmware is known not to answer that."""
-        refusals: dict[str, tuple[str | None, int]] = self.memory.notes.get("refusals", {})
-        firmware, times = refusals.get(feature, (None, 0))
-        return firmware == self.memory.info.firmware and times >= GIVE_UP
+        return (self._silences(feature) or 0) >= GIVE_UP
+
+    def _silences(self, feature: str) -> int | None:
+        """Return how often this firmware kept silent on that; `None` if it was never asked."""
+        notes: dict[str, tuple[str | None, int]] = self.memory.notes.get("silences", {})
+        firmware, times = notes.get(feature, (None, 0))
+        return times if feature in notes and firmware == self.memory.info.firmware else None
+
+    def _note(self, feature: str, silences: int) -> None:
+        notes = self.memory.notes.setdefault("silences", {})
+        notes[feature] = [self.memory.info.firmware, silences]
 
     def readings(
         self,

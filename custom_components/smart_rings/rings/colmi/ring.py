@@ -11,13 +11,13 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from statistics import mean, median
 from typing import override
 
-from ..errors import RingError, RingNotSupported, RingRefused, RingTimeout
-from ..link import Channel, Request
+from ..errors import RingError, RingNotSupported, RingProtocolError, RingRefused, RingTimeout
+from ..link import Channel
 from ..models import (
     Batch,
     Capability,
@@ -29,7 +29,6 @@ from ..models import (
     RingState,
     Sample,
     Setting,
-    SettingKind,
     Sleep,
     Stage,
     Value,
@@ -38,7 +37,8 @@ from ..models import (
 from ..recognise import Model, Rule
 from ..ring import Ring
 from . import frames
-from .frames import Command, Measurement, Push, Reading
+from .frames import Command, Days, Measurement, Push, Reading
+from .settings import FIELDS, HEART_RATE, TOGGLES, Held, Register
 
 V1_SERVICE = "6e40fff0-b5a3-f393-e0a9-e50e24dcca9e"
 V1_WRITE = "6e400002-b5a3-f393-e0a9-e50e24dcca9e"
@@ -116,18 +116,8 @@ MEASUREMENTS = {
 
 STAGES = {2: Stage.LIGHT, 3: Stage.DEEP, 4: Stage.REM, 5: Stage.AWAKE}
 
-AUTOMATIC = {
-    "spo2_logging": (Command.AUTO_SPO2, Capability.SPO2),
-    "stress_logging": (Command.AUTO_STRESS, Capability.STRESS),
-    "hrv_logging": (Command.AUTO_HRV, Capability.HRV),
-    "temperature_logging": (Command.AUTO_TEMPERATURE, Capability.TEMPERATURE),
-}
-GOALS = {
-    # key: (field of Goals, factor to the ring's unit)
-    "steps_goal": ("steps", 1),
-    "distance_goal": ("distance_m", 1),
-    "energy_goal": ("calories_cal", 1000),
-}
+# The others have none, and those asked for its settings are silent (§6.9).
+WITH_DISPLAY = frozenset({"colmi_r11", "colmi_r12"})
 
 
 class ColmiRing(Ring):
@@ -136,17 +126,7 @@ class ColmiRing(Ring):
     models = MODELS
     live_metrics = frozenset({Metric.HEART_RATE})
     keeps = timedelta(days=DAYS_KEPT)
-    settings = (
-        Setting("heart_rate_logging", SettingKind.SWITCH),
-        Setting("heart_rate_interval", SettingKind.NUMBER, 5, 60, 5, unit="min"),
-        *(
-            Setting(key, SettingKind.SWITCH, capability=able)
-            for key, (_, able) in AUTOMATIC.items()
-        ),
-        Setting("steps_goal", SettingKind.NUMBER, 100, 50_000, 100, unit="steps"),
-        Setting("distance_goal", SettingKind.NUMBER, 100, 50_000, 100, unit="m"),
-        Setting("energy_goal", SettingKind.NUMBER, 10, 5000, 10, unit="kcal"),
-    )
+    settings = tuple(field.setting for field in FIELDS)
 
     @override
     async def open(self) -> None:
@@ -180,7 +160,7 @@ class ColmiRing(Ring):
         self._echoes: set[int] = set()
         self._last_read: datetime | None = None
         self.memory.info = RingInfo(_text(firmware), _text(hardware))
-        self.memory.capabilities |= ALWAYS
+        self.memory.capabilities |= self._sure
         await asyncio.sleep(SETTLE)
 
     @override
@@ -189,8 +169,8 @@ class ColmiRing(Ring):
 
     @override
     async def state(self) -> RingState:
-        self._battery = await self._v1.request(frames.battery())
-        self._totals = await self.attempt(self._v1, frames.today(), "today") or self._totals
+        self._battery = await self._v1.request(frames.BATTERY)
+        self._totals = await self.attempt(self._v1, frames.TODAY, "today") or self._totals
         if self._totals is None or not self._totals.steps:
             self._totals = frames.total(await self._activity_of(0) or ())
         return RingState(
@@ -203,16 +183,16 @@ class ColmiRing(Ring):
         if marks:
             self._last_read = self.clock.utc(datetime.fromisoformat(max(marks.values())))
         if Metric.HEART_RATE not in self.memory.logging:
-            await self._log_settings()
+            await self._held(HEART_RATE)
         for log in LOGS:
-            days = self._days_due(log, marks.get(log.key)) if self._logs(log) else []
+            days = self._days_due(log, marks.get(log.key)) if await self._keeps(log) else []
             if days and log.relative:
                 await self._confirm_today()
             for days_ago in days:
                 if self._clock_off:
                     return
                 today = self._ring_today()
-                records = await log.read(self, days_ago)
+                records = await log.read(self, log, days_ago)
                 if records is None or self._ring_today() != today:
                     break
                 marks[log.key] = self._read_until(days_ago, log).isoformat()
@@ -236,11 +216,11 @@ class ColmiRing(Ring):
 
     @override
     async def restart(self) -> None:
-        await self._v1.send(frames.restart())
+        await self._v1.send(frames.RESTART)
 
     @override
     async def find(self) -> None:
-        await self._v1.send(frames.find())
+        await self._v1.send(frames.FIND)
 
     @override
     async def measure(self, metric: Metric) -> Sample:
@@ -294,7 +274,7 @@ class ColmiRing(Ring):
         async for frame in heard:
             if (now := loop.time()) - asked > LIVE_PATIENCE:
                 asked = now
-                self._battery = await self._v1.request(frames.battery())
+                self._battery = await self._v1.request(frames.BATTERY)
             kind, error, value = frames.parse_reading(frame)
             latest: dict[Metric, Sample] = {}
             if kind == reading and not error and plausible(Metric.HEART_RATE, value):
@@ -309,82 +289,80 @@ class ColmiRing(Ring):
 
     async def _refuse_on_charger(self) -> None:
         """Refuse what a ring can't do while it is charged."""
-        self._battery = await self._v1.request(frames.battery())
+        self._battery = await self._v1.request(frames.BATTERY)
         if self._battery.charging:
             raise RingRefused("The ring is charging", "charging")
 
     @override
     async def read_settings(self) -> Mapping[str, Value]:
+        fields = [f for f in FIELDS if (needs := f.setting.capability) is None or self.can(needs)]
         found: dict[str, Value] = {}
-        if logging := await self._log_settings():
-            found["heart_rate_logging"] = logging.enabled
-            found["heart_rate_interval"] = logging.interval_min
-        for key, (command, capability) in AUTOMATIC.items():
-            if self.can(capability):
-                enabled = await self.attempt(self._v1, frames.toggle(command), key)
-                if enabled is not None:
-                    found[key] = enabled
-        if goals := await self.attempt(self._v1, frames.goals(), "goals"):
-            found |= {key: getattr(goals, name) / factor for key, (name, factor) in GOALS.items()}
+        for register in dict.fromkeys(field.register for field in fields):
+            if held := await self._held(register):
+                of_it = (field for field in fields if field.register is register)
+                told = ((field.setting.key, field.get(held)) for field in of_it)
+                found |= {key: value for key, value in told if value is not None}
         return found
 
     @override
     async def change(self, setting: Setting, value: Value) -> Value:
-        if setting.key in AUTOMATIC:
-            command, _ = AUTOMATIC[setting.key]
-            await self._v1.request(frames.set_toggle(command, enabled=bool(value)))
-        elif setting.key in GOALS:
-            name, factor = GOALS[setting.key]
-            goals = await self._v1.request(frames.goals())
-            await self._v1.request(
-                frames.set_goals(replace(goals, **{name: int(float(value) * factor)}))
-            )
-        else:
-            logging = await self._v1.request(frames.log_settings())
-            changed = (
-                replace(logging, enabled=bool(value))
-                if setting.key == "heart_rate_logging"
-                else replace(logging, interval_min=int(value))
-            )
-            await self._v1.request(frames.set_log_settings(changed))
-        return (await self.read_settings())[setting.key]
+        (field,) = (field for field in FIELDS if field.setting is setting)
+        held = await self._v1.request(field.register.read())
+        await self._v1.request(field.register.write(field.put(held, value)))
+        held = await self._v1.request(field.register.read())
+        self._note_interval(field.register, held)
+        if (told := field.get(held)) is None:
+            raise RingProtocolError(f"{setting.key} is {held[field.name]}")
+        return told
 
-    async def _log_settings(self) -> frames.LogSettings | None:
-        """Read how often the heart rate is recorded, into the memory too."""
-        settings = await self.attempt(self._v1, frames.log_settings(), "heart_rate_settings")
-        if settings:
-            self.memory.logging[Metric.HEART_RATE] = timedelta(minutes=settings.interval_min or 5)
-        return settings
+    async def _held(self, register: Register) -> Held | None:
+        """Read a register, if the firmware knows it."""
+        held = await self.attempt(self._v1, register.read(), register.command.name.lower())
+        if held:
+            self._note_interval(register, held)
+        return held
 
-    def _learn(self, said: frames.Capabilities) -> None:
+    def _note_interval(self, register: Register, held: Held) -> None:
+        if register is HEART_RATE:
+            interval = timedelta(minutes=held["interval_min"] or 5)
+            self.memory.logging[Metric.HEART_RATE] = interval
+
+    @property
+    def _sure(self) -> frozenset[Capability]:
+        """What rings of this model can do, whatever they say."""
+        return ALWAYS | ({Capability.DISPLAY} if self.model.key in WITH_DISPLAY else set())
+
+    def _learn(self, said: frozenset[Capability]) -> None:
         """Take over the capability bits; what needs V2 exists only where there is V2."""
-        big = self.link.has(V2_NOTIFY)
-        told = {
-            Capability.SPO2: said.spo2 and big,
-            Capability.MEASURE_SPO2: said.spo2,
-            Capability.TEMPERATURE: said.temperature and big,
-            Capability.SLEEP: said.new_sleep_protocol and big,
-            Capability.STRESS: said.stress,
-            Capability.MEASURE_STRESS: said.stress,
-            Capability.HRV: said.hrv,
-            Capability.MEASURE_HRV: said.hrv,
-        }
+        logged = {log.capability for log in LOGS if self._reaches(log)}
         refused = {log.capability for log in LOGS if self.refuses(log.key)}
-        self.memory.capabilities = ALWAYS | {c for c, able in told.items() if able} - refused
+        measured = {Capability(f"measure_{m}") for m in MEASUREMENTS if Capability(m) in said}
+        self.memory.capabilities = self._sure | ((said & logged) - refused) | measured
         self.memory.notes["told"] = True
 
-    def _logs(self, log: Log) -> bool:
-        """Whether to ask for a log: the unit has it, or has not yet said what it has."""
-        return (not log.big or self.link.has(V2_NOTIFY)) and (
-            not self.memory.notes.get("told") or self.can(log.capability)
-        )
+    def _reaches(self, log: Log) -> bool:
+        return not log.big or self.link.has(V2_NOTIFY)
+
+    async def _keeps(self, log: Log) -> bool:
+        """Whether this unit keeps a log, as far as is known.
+
+        The capability bits come only with the clock, and that after history. Until then a log that
+        not every ring has is read if the ring says it records it: on what they don't know, rings
+        are silent for long, and what waits for the next contact is not lost.
+        """
+        if not self._reaches(log) or self.memory.notes.get("told"):
+            return self._reaches(log) and self.can(log.capability)
+        if log.capability in TOGGLES:
+            held = await self._held(TOGGLES[log.capability])
+            return held is not None and held["enabled"] == 1
+        return True
 
     def _pushed(self, frame: bytes) -> None:
         """Take what the ring says unasked (§10)."""
         if frame[0] == frames.PUSH and frame[1] == Push.BATTERY:
             self._battery = frames.parse_battery(frame) or self._battery
         elif frame[0] == frames.PUSH and frame[1] == Push.LIVE_ACTIVITY:
-            self._totals = frames.parse_live_activity(frame)
+            self._totals = frames.parse_totals(frame)
 
     def _today(self) -> dict[Metric, Sample]:
         """Return the totals as counters since the ring's midnight."""
@@ -419,7 +397,7 @@ class ColmiRing(Ring):
         slot = self._slot(log)
         if mark and (read - EPOCH) // slot == (now - EPOCH) // slot:
             return []
-        if not log.by_day:
+        if log.big:
             return [0]
         # The last slot of a day may be written a little after it.
         first = max(read - slot, oldest).date()
@@ -429,9 +407,8 @@ class ColmiRing(Ring):
         return min(self.clock.ring_time(), self._at(days_ago - 1, 0) + 2 * self._slot(log))
 
     def _slot(self, log: Log) -> timedelta:
-        if log.key == Metric.HEART_RATE:
-            return self.memory.logging.get(Metric.HEART_RATE, log.slot)
-        return log.slot
+        slot = timedelta(minutes=log.minutes)
+        return self.memory.logging.get(Metric.HEART_RATE, slot) if log is HEART_RATE_LOG else slot
 
     async def _confirm_today(self) -> None:
         """Find out whether the ring's today is ours: only activity is stored with its date.
@@ -445,7 +422,8 @@ class ColmiRing(Ring):
     async def _activity_of(self, days_ago: int) -> tuple[frames.ActivityEntry, ...] | None:
         """Return the activity of a day, asked for once a contact; notice a clock days off."""
         if days_ago not in self._activity:
-            entries = await self.attempt(self._v1, frames.activity_log(days_ago), "activity")
+            request = frames.activity_log(days_ago)
+            entries = await self.attempt(self._v1, request, Capability.STEPS)
             if entries is None:
                 return None
             self._activity[days_ago] = entries
@@ -456,7 +434,7 @@ class ColmiRing(Ring):
                 self.dropped["clock off by days"] += 1
         return self._activity[days_ago]
 
-    async def read_activity(self, days_ago: int) -> list[Record] | None:
+    async def read_activity(self, _: Log, days_ago: int) -> list[Record] | None:
         """Read steps, distance and energy of a day."""
         if (entries := await self._activity_of(days_ago)) is None or self._clock_off:
             return None
@@ -477,46 +455,24 @@ class ColmiRing(Ring):
             )
         ]
 
-    async def read_heart_rate(self, days_ago: int) -> list[Record] | None:
+    async def read_heart_rate(self, log: Log, days_ago: int) -> list[Record] | None:
         """Read the heart rate of a day."""
         echo = frames.echo_of(self._at(days_ago, 0).date())
         late = frozenset(self._echoes - {echo})
         self._echoes.add(echo)
-        return await self._read_slots(
-            Metric.HEART_RATE, frames.heart_rate_log(echo, late), days_ago
-        )
+        request = frames.heart_rate_log(echo, days_ago, late)
+        return self._placed(log, await self.attempt(self._v1, request, log.key))
 
-    async def read_stress(self, days_ago: int) -> list[Record] | None:
-        """Read the stress of a day."""
-        request = frames.slot_log(Command.STRESS_LOG, days_ago)
-        return await self._read_slots(Metric.STRESS, request, days_ago)
+    async def read_half_hours(self, log: Log, days_ago: int) -> list[Record] | None:
+        """Read the stress or HRV of a day."""
+        request = frames.slot_log(HALF_HOURS[log.capability], days_ago)
+        return self._placed(log, await self.attempt(self._v1, request, log.key))
 
-    async def read_hrv(self, days_ago: int) -> list[Record] | None:
-        """Read the HRV of a day."""
-        request = frames.slot_log(Command.HRV_LOG, days_ago)
-        return await self._read_slots(Metric.HRV, request, days_ago)
+    async def read_days(self, log: Log, _: int) -> list[Record] | None:
+        """Read a log of V2, whole."""
+        return self._placed(log, await self.attempt(self._v2, WHOLE[log.key], log.key))
 
-    async def read_spo2(self, _: int) -> list[Record] | None:
-        """Read the SpO2 of all days: of each hour's two values, the lowest."""
-        days = await self.attempt(self._v2, frames.spo2_log(), Metric.SPO2)
-        if days is None:
-            return None
-        lowest = {day: [(minute, low) for minute, (low, _) in pairs] for day, pairs in days.items()}
-        return self._of_days(Metric.SPO2, lowest)
-
-    async def read_temperature(self, _: int) -> list[Record] | None:
-        """Read the skin temperature of all days."""
-        request = frames.temperature_log(DAYS_KEPT - 1)
-        days = await self.attempt(self._v2, request, Metric.TEMPERATURE)
-        return None if days is None else self._of_days(Metric.TEMPERATURE, days)
-
-    async def read_manual(self, _: int) -> list[Record] | None:
-        """Read the heart rates that were measured on request today, each at its minute."""
-        request = frames.manual_heart_rate_log()
-        days = await self.attempt(self._v2, request, "manual_heart_rate")
-        return None if days is None else self._of_days(Metric.HEART_RATE, days)
-
-    async def read_sleep(self, _: int) -> list[Record] | None:
+    async def read_sleep(self, _log: Log, _days_ago: int) -> list[Record] | None:
         """Read all nights and naps, in the form of the request this firmware answers (§9.1)."""
         forms: tuple[bytes, ...] = frames.SLEEP_FORMS
         if (known := self.memory.notes.get("sleep_form")) is not None:
@@ -532,22 +488,16 @@ class ColmiRing(Ring):
                 return [sleep for sleep in found if sleep]
         return None
 
-    async def _read_slots(
-        self, metric: Metric, request: Request[frames.Slots], days_ago: int
-    ) -> list[Record] | None:
-        log = await self.attempt(self._v1, request, metric)
-        return None if log is None else self._of_days(metric, {days_ago: log.readings()})
-
-    def _of_days(
-        self, metric: Metric, days: Mapping[int, Iterable[tuple[int, float]]]
-    ) -> list[Record]:
+    def _placed(self, log: Log, days: Days | None) -> list[Record] | None:
         """Turn days ago → (minute, value) into samples."""
+        if days is None:
+            return None
         values = (
             (self._at(days_ago, minute), value)
             for days_ago, day in days.items()
             for minute, value in day
         )
-        return list(self.readings(metric, values))
+        return list(self.readings(Metric(log.capability), values))
 
     def _sleep(self, session: frames.Session, *, nap: bool) -> Sleep | None:
         """Place a night or nap; stages follow each other in elapsed time from its start (§9.3)."""
@@ -581,45 +531,41 @@ def _phases(stages: Iterable[tuple[int, int]], start: datetime, end: datetime) -
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log the ring keeps: what reads it, and how finely it is kept.
+    """A log the ring keeps: what reads it, and how many minutes apart its records are.
 
-    `by_day` logs are read day after day, the others whole. A `relative` one counts days back from
+    It is read day after day, or whole if it is `big` data. A `relative` one counts days back from
     the ring's today, so that it can't be trusted when the ring's calendar is off.
     """
 
-    key: str
     capability: Capability
-    slot: timedelta
-    read: Callable[[ColmiRing, int], Awaitable[list[Record] | None]]
-    by_day: bool = True
-    relative: bool = True
+    minutes: int
+    read: Callable[[ColmiRing, Log, int], Awaitable[list[Record] | None]]
+    name: str = ""
     big: bool = False
+    relative: bool = True
+
+    @property
+    def key(self) -> str:
+        """Its name in cursor and memory."""
+        return self.name or self.capability
 
 
-def _log(
-    capability: Capability,
-    minutes: int,
-    read: Callable[[ColmiRing, int], Awaitable[list[Record] | None]],
-    key: str | None = None,
-    **kind: bool,
-) -> Log:
-    return Log(key or capability, capability, timedelta(minutes=minutes), read, **kind)
+MANUAL = "manual_heart_rate"
+HALF_HOURS = {Capability.STRESS: Command.STRESS_LOG, Capability.HRV: Command.HRV_LOG}
+WHOLE = {
+    Capability.SPO2: frames.SPO2_LOG,
+    Capability.TEMPERATURE: frames.TEMPERATURE_LOG,
+    MANUAL: frames.MANUAL_HEART_RATE_LOG,
+}
 
-
+HEART_RATE_LOG = Log(Capability.HEART_RATE, 5, ColmiRing.read_heart_rate, relative=False)
 LOGS = (
-    _log(Capability.STEPS, 15, ColmiRing.read_activity),
-    _log(Capability.HEART_RATE, 5, ColmiRing.read_heart_rate, relative=False),
-    _log(Capability.STRESS, 30, ColmiRing.read_stress),
-    _log(Capability.HRV, 30, ColmiRing.read_hrv),
-    _log(Capability.SPO2, 60, ColmiRing.read_spo2, by_day=False, big=True),
-    _log(Capability.TEMPERATURE, 30, ColmiRing.read_temperature, by_day=False, big=True),
-    _log(Capability.SLEEP, 60, ColmiRing.read_sleep, by_day=False, big=True),
-    _log(
-        Capability.HEART_RATE,
-        60,
-        ColmiRing.read_manual,
-        key="manual_heart_rate",
-        by_day=False,
-        big=True,
-    ),
+    Log(Capability.STEPS, 15, ColmiRing.read_activity),
+    HEART_RATE_LOG,
+    Log(Capability.STRESS, 30, ColmiRing.read_half_hours),
+    Log(Capability.HRV, 30, ColmiRing.read_half_hours),
+    Log(Capability.SPO2, 60, ColmiRing.read_days, big=True),
+    Log(Capability.TEMPERATURE, 30, ColmiRing.read_days, big=True),
+    Log(Capability.SLEEP, 60, ColmiRing.read_sleep, big=True),
+    Log(Capability.HEART_RATE, 60, ColmiRing.read_days, MANUAL, big=True),
 )

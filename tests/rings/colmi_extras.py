@@ -1,6 +1,67 @@
-"""Frames of a Colmi ring that nothing here asks for; captures of other apps hold them (§11)."""
+"""What is known of the Colmi protocol and not used: captures of other apps hold it."""
 
 from dataclasses import dataclass
+
+BLINK, SUPPORT = 0x10, 0x3C
+EVENTS = {
+    0x01: "new_heart_rate",
+    0x03: "new_spo2",
+    0x04: "new_steps",
+    0x05: "new_temperature",
+    0x0C: "battery",
+    0x12: "live_activity",
+    0x2B: "new_hrv",
+    0x2C: "new_stress",
+    0x2D: "gesture",
+}
+GESTURES = {1: "swipe_up", 2: "swipe_down", 3: "tap", 4: "long_press"}
+
+
+def other_capabilities(frame: bytes) -> dict[str, bool | int]:
+    """The reply to set-time (§6.1)."""
+    return {
+        "blood_pressure": bool(frame[4] & 0x04),
+        "weather": bool(frame[4] & 0x20),
+        "screen_width_px": int.from_bytes(frame[5:7], "little"),
+        "screen_height_px": int.from_bytes(frame[7:9], "little"),
+        "manual_heart_rate": bool(frame[12] & 0x01),
+        "blood_sugar": bool(frame[12] & 0x80),
+        "max_contacts": frame[13] * 10 or 20,
+    }
+
+
+def other_totals(frame: bytes) -> dict[str, int]:
+    """0x48 (§6.12)."""
+    return {
+        "running_steps": int.from_bytes(frame[4:7], "big"),
+        "duration_min": int.from_bytes(frame[13:15], "big"),
+    }
+
+
+def spo2_high(payload: bytes, block: int, hour: int) -> int:
+    """Of an hour's two values the higher one (§9.2)."""
+    at = 49 * block + 1 + 2 * hour
+    return max(payload[at : at + 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What the 0x3C bits say (§6.13)."""
+
+    touch: bool
+    ble_pair: bool
+    gesture: bool
+    interval_temperature: bool
+
+
+def parse_support(frame: bytes) -> Support:
+    """0x3C."""
+    return Support(
+        touch=bool(frame[2] & 0x01),
+        ble_pair=bool(frame[2] & 0x08),
+        gesture=bool(frame[2] & 0x80),
+        interval_temperature=bool(frame[9] & 0x80),
+    )
 
 
 @dataclass(frozen=True, slots=True)
