@@ -23,14 +23,19 @@ STEPS = (
 
 
 async def count(model: str) -> None:
-    """Print what each contact takes: requests, notifications, bytes, and what is asked."""
+    """Print what each contact takes: seconds, requests, notifications, bytes, what is asked.
+
+    The virtual radio takes no time: the seconds are those of silence and of waiting.
+    """
     with virtual_time(asyncio.get_running_loop()):
         wearer = Wearer(model)
         for name, pause in STEPS:
             await asyncio.sleep(pause.total_seconds())
             wearer.radio.log.clear()
+            began = wearer.loop.time()
             await wearer.contact()
-            print(f"{model:4} {name:28} {_line(wearer.radio.log)}")
+            seconds = wearer.loop.time() - began
+            print(f"{model:4} {name:28} {seconds:4.1f} s {_line(wearer.radio.log)}")
 
 
 async def longest_in_first_contact(model: str) -> float:

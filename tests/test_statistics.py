@@ -10,7 +10,9 @@ from typing import Any
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder import db_schema
 from homeassistant.components.recorder.core import Recorder
+from homeassistant.components.recorder.models import StatisticData
 from homeassistant.components.recorder.statistics import (
+    async_add_external_statistics,
     get_metadata,
     statistics_during_period,
 )
@@ -314,7 +316,7 @@ async def test_nothing_is_written_into_the_future(home: Home) -> None:
     await home.statistics.flush()
     assert list(await home.rows()) == [ahead]
     assert await home.sums("steps") == [(ahead, 9, 9)]
-    assert await figures(home, "sleep") == {ahead: 600}
+    assert await figures(home, "sleep") == {ahead: 10}
 
 
 async def test_counters_go_on_from_the_archive(home: Home) -> None:
@@ -367,12 +369,27 @@ async def test_a_night_stands_at_its_hour_of_waking(home: Home) -> None:
         night(NOON - HOUR, 0, 1, nap=True),
     )
     await home.statistics.flush()
-    assert await figures(home, "sleep") == {morning - 24 * HOUR: 480, morning: 450}
-    assert await figures(home, "deep_sleep") == {morning - 24 * HOUR: 120, morning: 90}
+    assert await figures(home, "sleep") == {morning - 24 * HOUR: 8, morning: 7.5}
+    assert await figures(home, "deep_sleep") == {morning - 24 * HOUR: 2, morning: 1.5}
     assert await figures(home, "rem_sleep") == {}
     meta = await home.meta("smart_rings:aa_bb_cc_00_11_22_deep_sleep")
-    assert (meta["name"], meta["unit_of_measurement"]) == ("R02 79B5 deep sleep", "min")
+    assert (meta["name"], meta["unit_of_measurement"]) == ("R02 79B5 deep sleep", "h")
     assert (meta["unit_class"], meta["mean_type"]) == ("duration", 1)
+
+
+async def test_rows_in_another_unit_are_written_again_with_all_others(home: Home) -> None:
+    """As a version that wrote minutes left them."""
+    statistic_id, before = "smart_rings:aa_bb_cc_00_11_22_sleep", NOON - 29 * HOUR
+    await home.sync(night(before, 2, 6), night(NOON - 5 * HOUR, 1, 6))
+    await home.statistics.flush()
+    meta = await home.meta(statistic_id) | {"unit_of_measurement": "min"}
+    minutes: StatisticData = {"start": before, "mean": 480, "min": 480, "max": 480}
+    async_add_external_statistics(home.hass, meta, [minutes])
+    await home.settle()
+    await home.archive.restate(RING)
+    await home.statistics.flush()
+    assert await figures(home, "sleep") == {before: 8, NOON - 5 * HOUR: 7}
+    assert (await home.meta(statistic_id))["unit_of_measurement"] == "h"
 
 
 async def test_a_night_that_grew_leaves_no_row_behind(home: Home) -> None:
@@ -382,8 +399,8 @@ async def test_a_night_that_grew_leaves_no_row_behind(home: Home) -> None:
     grown = Sleep(morning - 6 * HOUR, morning + HOUR, night(morning + HOUR, 0, 7).stages)
     await home.sync(grown)
     await home.statistics.flush()
-    assert await figures(home, "sleep") == {morning - 24 * HOUR: 480, morning + HOUR: 420}
-    assert await figures(home, "deep_sleep") == {morning - 24 * HOUR: 120}
+    assert await figures(home, "sleep") == {morning - 24 * HOUR: 8, morning + HOUR: 7}
+    assert await figures(home, "deep_sleep") == {morning - 24 * HOUR: 2}
 
 
 def recording(start: datetime, seconds: int) -> Recording:

@@ -217,7 +217,7 @@ class Statistics:
                 recorder,
                 stale,
                 name,
-                UnitOfTime.MINUTES,
+                UnitOfTime.HOURS,
                 StatisticMeanType.ARITHMETIC,
                 _night_rows(nights, name),
             )
@@ -334,9 +334,9 @@ def _row(series: _Series, at: datetime, mean: float, low: float, high: float) ->
 
 
 def _night_rows(nights: Iterable[Sleep], figure: str) -> list[StatisticData]:
-    """Put a figure of each night at its hour of waking; a night without it has no row."""
+    """Put the hours of a figure at each night's hour of waking; a night without it has no row."""
     values = {
-        _floor(night.end, HOUR): value for night in nights if (value := minutes(night, figure))
+        _floor(night.end, HOUR): value / 60 for night in nights if (value := minutes(night, figure))
     }
     return _single_rows(values)
 

@@ -279,7 +279,7 @@ class RingMemory:
     unread: int = 0
     """How many recordings it holds, as far as known, that were not taken."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What a family remembers for itself: refusals, the request form that worked. JSON."""
+    """What a family remembers for itself, such as what the ring keeps silent on. JSON."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -124,8 +124,7 @@ class Ring(ABC):
         """
         if self.refuses(feature):
             return None
-        silences = self._silences(feature)
-        answered = silences == 0
+        answered = self.answers(feature)
         if not answered and feature not in self.memory.capabilities:
             request = replace(request, repeat=False)
         try:
@@ -135,7 +134,7 @@ class Ring(ABC):
             if isinstance(err, RingRefused):
                 self._note(feature, GIVE_UP)
             elif not answered:
-                self._note(feature, (silences or 0) + 1)
+                self._note(feature, (self._silences(feature) or 0) + 1)
             return None
         self._note(feature, 0)
         return reply
@@ -143,6 +142,10 @@ class Ring(ABC):
     def refuses(self, feature: str) -> bool:
         """Whether this firmware is known not to answer that."""
         return (self._silences(feature) or 0) >= GIVE_UP
+
+    def answers(self, feature: str) -> bool:
+        """Whether this firmware has answered that."""
+        return self._silences(feature) == 0
 
     def _silences(self, feature: str) -> int | None:
         """Return how often this firmware kept silent on that; `None` if it was never asked."""

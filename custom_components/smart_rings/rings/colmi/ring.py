@@ -474,13 +474,9 @@ class ColmiRing(Ring):
 
     async def read_sleep(self, _log: Log, _days_ago: int) -> list[Record] | None:
         """Read all nights and naps, in the form of the request this firmware answers (§9.1)."""
-        forms: tuple[bytes, ...] = frames.SLEEP_FORMS
-        if (known := self.memory.notes.get("sleep_form")) is not None:
-            forms = (bytes.fromhex(known),)
-        for form in forms:
-            sleeps = await self.attempt(self._v2, frames.sleep_log(form), f"sleep {form.hex()}")
-            if sleeps is not None:
-                self.memory.notes["sleep_form"] = form.hex()
+        asked = {f"sleep {form.hex()}": frames.sleep_log(form) for form in frames.SLEEP_FORMS}
+        for feature in [f for f in asked if self.answers(f)] or asked:
+            if (sleeps := await self.attempt(self._v2, asked[feature], feature)) is not None:
                 kinds = ((sleeps.nights, False), (sleeps.naps, True))
                 found = (
                     self._sleep(session, nap=nap) for sessions, nap in kinds for session in sessions
