@@ -173,7 +173,7 @@ async def test_a_ring_that_wants_a_bond(talk: Talk, error: BleakError, *, connec
 
     talk.script = script
     with pytest.raises(RingAuthError):
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     assert len(talk.client.written) == 1
 
 
@@ -196,7 +196,7 @@ async def test_other_refusals_of_the_stack_are_no_matter_of_trust(
 
     talk.script = script
     with pytest.raises(RingError) as raised:
-        await talk.channel.request(frames.battery())
+        await talk.channel.request(frames.BATTERY)
     assert not isinstance(raised.value, RingAuthError)
 
 
