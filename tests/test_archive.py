@@ -13,7 +13,6 @@ import sqlite3
 from freezegun.api import FrozenDateTimeFactory
 import pytest
 
-from custom_components.smart_rings import archive as archive_module
 from custom_components.smart_rings.archive import (
     EPOCH,
     Archive,
@@ -21,6 +20,7 @@ from custom_components.smart_rings.archive import (
     Changes,
     SleepChange,
 )
+from custom_components.smart_rings.archive import file as archive_file
 from custom_components.smart_rings.rings.models import (
     Batch,
     Metric,
@@ -465,10 +465,10 @@ async def test_an_older_file_is_migrated_with_its_content(
     await old.close()
 
     newer = (
-        *archive_module.MIGRATIONS,
+        *archive_file.MIGRATIONS,
         ("ALTER TABLE ring ADD COLUMN extra TEXT", "UPDATE ring SET extra = 'x'"),
     )
-    monkeypatch.setattr(archive_module, "MIGRATIONS", newer)
+    monkeypatch.setattr(archive_file, "MIGRATIONS", newer)
     new = await Archive.open(path)
     assert await content(new) == [heart_rate(0, 60)]
     await new.close()
@@ -483,9 +483,9 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
     old = await Archive.open(path)
     await old.commit(RING, batch(heart_rate(0, 60)))
     await old.close()
-    broken = (*archive_module.MIGRATIONS, ("DELETE FROM ring", "no SQL"))
+    broken = (*archive_file.MIGRATIONS, ("DELETE FROM ring", "no SQL"))
     with monkeypatch.context() as patch:
-        patch.setattr(archive_module, "MIGRATIONS", broken)
+        patch.setattr(archive_file, "MIGRATIONS", broken)
         with pytest.raises(sqlite3.OperationalError):
             await Archive.open(path)
 
@@ -598,7 +598,7 @@ async def test_a_copy_taken_while_it_is_written_holds_what_was_written_first(
         await a_day(archive, day)
     unchanged, written = files(path)
     assert unchanged == main
-    assert len(written) > archive_module.CHECKPOINT_PAGES * 4096
+    assert len(written) > archive_file.CHECKPOINT_PAGES * 4096
     chance = random.Random(1)
     ends = sorted(chance.randint(len(begin), len(written)) for _ in range(8))
     restored = [
