@@ -177,7 +177,7 @@ def assert_rows_are_true(house: House, lived: Lived, rows: dict[str, dict[str, R
         assert rows["hour"].get(external + metric, {}) == sums
     for name in ("sleep", "deep_sleep", "light_sleep", "rem_sleep", "awake"):
         assert rows["hour"].get(external + name, {}) == {
-            hour: (minutes,) * 3 for hour, minutes in lived.figure(name)
+            hour: pytest.approx((minutes / 60,) * 3) for hour, minutes in lived.figure(name)
         }
 
 
