@@ -60,8 +60,9 @@ class Archive:
         archive = cls()
         try:
             archive._db, archive.set_aside = await archive._run(open_file, path)
-        except BaseException:
-            archive._thread.shutdown(wait=False)
+        except BaseException as err:
+            # What failed has ended, what was cancelled may go on for a while.
+            archive._thread.shutdown(wait=isinstance(err, Exception))
             raise
         return archive
 
