@@ -49,7 +49,7 @@ def is_live(air: Air, ring: ColmiRing) -> bool:
     return air.value(ring, "live", "switch") == STATE_ON
 
 
-def event(air: Air, ring: ColmiRing) -> tuple[str, str]:
+def event(air: Air, ring: VirtualRing) -> tuple[str, str]:
     """Return the last event and its reason."""
     attributes = air.state(ring, "events", "event").attributes
     return attributes["event_type"], attributes["reason"]
@@ -161,6 +161,21 @@ async def test_it_ends_when_the_ring_leaves(air: Air, link: str) -> None:
     air.radio.leave(ring.address)
     await asyncio.sleep(200)
     assert not is_live(air, ring)
+    assert event(air, ring) == ("live_ended", "out_of_range")
+
+
+async def test_values_of_a_ring_that_left_do_not_come_back(air: Air) -> None:
+    ring = oximeter("o2ring_s", days=0)
+    ring.worn = True
+    await air.add(ring)
+    await air.passes(minutes=5)
+    await switch(air, ring)
+    await asyncio.sleep(60)
+    assert air.value(ring, "spo2") != STATE_UNKNOWN
+    air.radio.leave(ring.address)
+    for _ in range(60):
+        await asyncio.sleep(15)
+        assert air.value(ring, "spo2") == STATE_UNKNOWN
     assert event(air, ring) == ("live_ended", "out_of_range")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
 from typing import TYPE_CHECKING
@@ -200,6 +201,8 @@ class Live:
     @callback
     def _hide(self, _now: datetime) -> None:
         self._fade = None
+        # What was last said minutes ago must not come back when this ends.
+        self._coordinator.take(replace(self._coordinator.data, latest={}))
         self._show({})
 
     def _tell(self, event: str, reason: str) -> None:
