@@ -20,7 +20,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from sqlalchemy import select
 
 from custom_components.smart_rings.archive import Archive
-from custom_components.smart_rings.coordinator import RingCoordinator
+from custom_components.smart_rings.live import Live
 from custom_components.smart_rings.rings.models import Metric, RingState
 from custom_components.smart_rings.rings.recordings import RECORDED
 from ringsim.radio import Packet
@@ -365,7 +365,7 @@ async def test_hours_of_an_oximeter_in_the_recorder(
     """Every second is taken; one of each interval is kept, until the ring tells them all."""
     told: dict[datetime, Mapping[Metric, float]] = {}
     taken: list[Mapping[Metric, float]] = []
-    take = RingCoordinator.take
+    take = Live._take
 
     def asked(packet: Packet) -> None:
         if packet.to_ring and packet.value[1:2] == bytes((LIVE,)):
@@ -373,16 +373,16 @@ async def test_hours_of_an_oximeter_in_the_recorder(
             values = {Metric(key): value for key, value in live.items() if value is not None}
             told[dt_util.utcnow()] = values if Metric.SPO2 in values else {}
 
-    def note(coordinator: RingCoordinator, state: RingState) -> None:
+    async def note(live: Live, state: RingState) -> None:
         taken.append({metric: sample.value for metric, sample in state.latest.items()})
-        take(coordinator, state)
+        await take(live, state)
 
     ring = oximeter("o2ring_s", days=0)
     ring.worn = True
     await air.add(ring, live_interval=interval, live_duration=minutes)
     await air.passes(minutes=5)
     air.radio.observers.append(asked)
-    with patch.object(RingCoordinator, "take", note):
+    with patch.object(Live, "_take", note):
         await switch(air, ring)
         until = air.state(ring, "live", "switch").attributes["until"]
         await asyncio.sleep((until - dt_util.utcnow()).total_seconds() - 0.1)
