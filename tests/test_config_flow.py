@@ -14,7 +14,7 @@ from homeassistant.config_entries import (
     ConfigEntry,
     ConfigFlowContext,
 )
-from homeassistant.const import CONF_ADDRESS, CONF_MODEL
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL, STATE_ON
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
 import pytest
@@ -229,6 +229,19 @@ async def test_reconfigure(air: Air) -> None:
     assert entry.data[CONF_ADDRESS] == ring.address
 
 
+async def test_reconfigure_leaves_a_ring_to_its_phone_app(air: Air) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    switch = air.state(ring, "hand_over", "switch").entity_id
+    await air.call("switch", "turn_on", entity_id=switch)
+    sent = len(air.sent(ring))
+    result = await entry.start_reconfigure_flow(air.hass)
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["errors"] == {"base": "paused"}
+    assert result["description_placeholders"]["detail"] == "16:00"
+    assert len(air.sent(ring)) == sent
+
+
 async def test_reconfigure_refuses_another_ring(air: Air) -> None:
     entry = await air.add(virtual())
     other = virtual(address=OTHER)
@@ -370,6 +383,40 @@ async def test_a_ring_of_the_older_name_that_speaks_the_newer_way(air: Air, mode
     await air.heard(other)
     await air.passes(minutes=10)
     assert result["result"].data[CONF_ADDRESS] == OTHER
+
+
+async def test_an_oximeter_that_changes_its_address_while_it_is_heard(air: Air) -> None:
+    """Its new address is heard, and its discovery shown, before the old one is missed."""
+    ring, entry = await added_oximeter(air)
+    air.radio.readdress(ADDRESS, OTHER)
+    await air.passes(minutes=1)
+    assert await discovered(air)
+    await air.passes(minutes=10)
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert entry.data[CONF_ADDRESS] == OTHER
+    assert air.value(ring, "in_range", "binary_sensor") == STATE_ON
+
+
+async def test_nobody_is_tried_for_an_oximeter_left_to_its_phone_app(air: Air) -> None:
+    ring, _ = await added_oximeter(air)
+    switch = air.state(ring, "hand_over", "switch").entity_id
+    await air.call("switch", "turn_on", entity_id=switch)
+    air.radio.leave(ADDRESS)
+    await air.passes(minutes=20)
+    other = moved(ring)
+    await air.heard(other)
+    await air.passes(minutes=10)
+    assert not air.contacts(other)
+
+
+async def test_an_oximeter_added_by_hand_is_no_longer_offered(air: Air) -> None:
+    ring = oximeter("o2ring_s")
+    await air.heard(ring)
+    assert await discovered(air)
+    result = await start(air)
+    result = await confirm(air, result["flow_id"], address=ring.address)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert not air.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
 
 
 async def test_no_oximeter_is_tried_while_none_is_missing(air: Air) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 import logging
 from typing import Any, NamedTuple, Self, override
 
@@ -15,6 +16,7 @@ from homeassistant.components.bluetooth import (
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
+    ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlowWithReload,
@@ -30,15 +32,14 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .const import DOMAIN, OPTIONS
+from .const import CONF_TRIED, DOMAIN, OPTIONS
 from .contact import Contact, ContactError
+from .coordinator import RingCoordinator
 from .rings import MODELS, family_of, recognise
 from .rings.models import RingMemory
 from .rings.recognise import Advertisement, Model
 
 _LOGGER = logging.getLogger(__name__)
-# Of an entry: the last addresses at which its ring was looked for when it was missing.
-CONF_TRIED = "tried"
 MAX_TRIED = 100
 
 OPTIONS_SCHEMA = vol.Schema(
@@ -117,8 +118,14 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
             if entry.data.get(CONF_NAME) == found.name
             and MODELS[entry.data[CONF_MODEL]].name == found.model.name
             and found.address not in entry.data.get(CONF_TRIED, ())
-            and not async_address_present(self.hass, entry.data[CONF_ADDRESS], connectable=True)
+            and self._is_missing(entry)
         ]
+
+    def _is_missing(self, entry: ConfigEntry) -> bool:
+        if entry.state is ConfigEntryState.LOADED:
+            coordinator: RingCoordinator = entry.runtime_data
+            return coordinator.is_missing
+        return not async_address_present(self.hass, entry.data[CONF_ADDRESS], connectable=True)
 
     async def _async_look_for_missing(self, found: Found) -> None:
         """End the flow if it is a ring of ours under a new address, which its entry then has."""
@@ -186,6 +193,7 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
         memory = RingMemory()
         try:
             contact = Contact(self.hass, found.model, found.address, found.name)
+            contact.paused_until = self._paused_until()
             async with contact.open(memory) as ring:
                 await ring.info()
         except ContactError as err:
@@ -204,12 +212,24 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
             )
         return self.async_create_entry(title=found.name, data=data)
 
+    def _paused_until(self) -> datetime | None:
+        """Until when the ring that is reconfigured is left to its phone app."""
+        if self.source != SOURCE_RECONFIGURE:
+            return None
+        entry = self._get_reconfigure_entry()
+        loaded = entry.state is ConfigEntryState.LOADED
+        return entry.runtime_data.contact.paused_until if loaded else None
+
     async def _async_claim(self, key: str, found: Found) -> None:
         """Take a ring's identity; end the flow if it is another entry's, or not this entry's."""
         await self.async_set_unique_id(key, raise_on_progress=False)
         if self.source == SOURCE_RECONFIGURE:
             self._abort_if_unique_id_mismatch()
-        else:
+        if key != found.address:
+            # Its discovery, which may wait for an answer, knows it by its address only.
+            for flow in self._async_in_progress(match_context={"unique_id": found.address}):
+                self.hass.config_entries.flow.async_abort(flow["flow_id"])
+        if self.source != SOURCE_RECONFIGURE:
             self._abort_if_unique_id_configured(updates={CONF_ADDRESS: found.address})
 
     def _show(

@@ -12,6 +12,8 @@ from .archive import Archive
 
 DOMAIN = "smart_rings"
 DATA_ARCHIVE: HassKey[Archive] = HassKey(DOMAIN)
+# Of an entry: the last addresses at which its ring was looked for when it was missing.
+CONF_TRIED = "tried"
 CONF_SYNC_INTERVAL = "sync_interval"
 CONF_LIVE_INTERVAL = "live_interval"
 CONF_LIVE_DURATION = "live_duration"

@@ -13,11 +13,13 @@ from bleak_retry_connector import close_stale_connections_by_address
 from homeassistant.components.bluetooth import (
     BluetoothServiceInfoBleak,
     async_ble_device_from_address,
+    async_discovered_service_info,
     async_last_service_info,
+    async_rediscover_address,
     async_register_advertisement_callback,
 )
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
-from homeassistant.const import CONF_ADDRESS, CONF_MODEL
+from homeassistant.const import CONF_ADDRESS, CONF_MODEL, CONF_NAME
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr
@@ -33,6 +35,7 @@ from .const import (
     CONF_LIVE_DURATION,
     CONF_LIVE_INTERVAL,
     CONF_SYNC_INTERVAL,
+    CONF_TRIED,
     DOMAIN,
     OPTIONS,
     SIGNAL_EVENT,
@@ -134,6 +137,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Whether the ring is not silent for that long; connected ones don't advertise."""
         heard = self.hass.loop.time() - self._heard_at < silence.total_seconds()
         return heard or self.contact.connected
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the ring is neither here nor left to its phone app."""
+        return not self.in_range and self.contact.paused is None
 
     @property
     def hindrance(self) -> ContactError | None:
@@ -538,6 +546,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             self.failing_since = None
             _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
             self.async_update_listeners()
+            if self.is_missing:
+                self._look_for_namesakes()
         if self._is_due():
             self._begin_sync()
 
@@ -549,6 +559,18 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 self.hass, self.async_refresh(), f"{DOMAIN} sync", eager_start=False
             )
         return self._syncing
+
+    def _look_for_namesakes(self) -> None:
+        """Let discovery look again at rings of the same name: one may be this, readdressed."""
+        data, flows = self.config_entry.data, self.hass.config_entries.flow
+        known = {self.contact.address, *data.get(CONF_TRIED, ())}
+        for info in async_discovered_service_info(self.hass, connectable=True):
+            if info.name != data.get(CONF_NAME) or info.address in known:
+                continue
+            found = {"unique_id": info.address}
+            for flow in flows.async_progress_by_handler(DOMAIN, match_context=found):
+                flows.async_abort(flow["flow_id"])
+            async_rediscover_address(self.hass, info.address)
 
     def _is_due(self) -> bool:
         if self.config_entry.pref_disable_polling or self.contact.paused:
