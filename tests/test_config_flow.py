@@ -148,7 +148,7 @@ async def test_an_ignored_ring_can_be_added_by_hand(air: Air) -> None:
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
-async def test_held_by_its_phone_app(air: Air) -> None:
+async def test_held_by_its_phone_app(air: Air, caplog: pytest.LogCaptureFixture) -> None:
     ring = virtual()
     await air.heard(ring)
     ring.faults.refuse_connections = -1
@@ -157,7 +157,7 @@ async def test_held_by_its_phone_app(air: Air) -> None:
     assert result["type"] is FlowResultType.FORM
     assert result["errors"] == {"base": "connected_elsewhere"}
     assert result["description_placeholders"]["name"] == ring.name
-    assert "proxy" in result["description_placeholders"]["detail"]
+    assert "slots=3/3" in caplog.text
 
     ring.faults.refuse_connections = 0
     result = await confirm(air, flow_id)

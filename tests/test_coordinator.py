@@ -103,11 +103,11 @@ async def test_away_is_no_error(air: Air, caplog: pytest.LogCaptureFixture) -> N
     assert air.value(ring, "in_range", "binary_sensor") == STATE_OFF
     await air.passes(hours=1)
     assert air.value(ring, "battery") == str(ring.battery)
-    assert about(caplog) == ["R02_79B5 is out of range"]
+    assert about(caplog) == ["R02_79B5 is not heard"]
 
     await air.come_back(ring)
     assert air.value(ring, "in_range", "binary_sensor") == STATE_ON
-    assert about(caplog) == ["R02_79B5 is back in range"]
+    assert about(caplog) == ["R02_79B5 is heard again"]
 
 
 async def test_a_connected_ring_is_in_range(air: Air) -> None:

@@ -3,17 +3,22 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
-from homeassistant.core import Event, EventStateChangedData, callback
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, State, callback
 from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.helpers.template import Template
 from homeassistant.util import dt as dt_util
 import pytest
+import yaml
 
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing
 from tests.air import Air, virtual
+
+README = Path(__file__).parent.parent / "README.md"
 
 
 class Told:
@@ -154,6 +159,27 @@ async def test_last_night_ends_before_the_next_morning(air: Air) -> None:
     assert datetime.fromisoformat(air.value(ring, "woke_up")) == woke_up
     await air.passes(minutes=30)
     assert air.value(ring, "woke_up") == STATE_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"sleep": 432}, "Your night was from 23:40 to 07:10, 7.2 hours of it asleep."),
+        ({}, "Your night was from 23:40 to 07:10."),
+    ],
+    ids=["stages", "no stages"],
+)
+async def test_the_greeting_of_the_readme(
+    hass: HomeAssistant, told: dict[str, float], said: str
+) -> None:
+    await hass.config.async_set_time_zone("Europe/Amsterdam")
+    readme = await hass.async_add_executor_job(README.read_text)
+    example = next(part for part in readme.split("```") if "night_recorded' }}" in part)
+    message = yaml.safe_load(example.removeprefix("yaml"))["actions"][0]["data"]["message"]
+    times = {"start": "2026-11-17T22:40:00+00:00", "end": "2026-11-18T06:10:00+00:00"}
+    trigger = {"to_state": State("event.my_ring_events", "2026", times | told)}
+    rendered = Template(message, hass).async_render({"trigger": trigger})
+    assert " ".join(rendered.split()) == said
 
 
 async def test_a_failure_is_told_once_until_it_is_over(air: Air) -> None:

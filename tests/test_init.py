@@ -22,7 +22,7 @@ async def test_a_ring_never_seen_is_waited_for(air: Air) -> None:
     entry = air.entry(ring)
     await air.hass.config_entries.async_setup(entry.entry_id)
     assert str(entry.state) == "ConfigEntryState.SETUP_RETRY"
-    assert str(entry.reason).startswith("R02_79B5 is out of range.")
+    assert str(entry.reason).startswith("R02_79B5 is not heard:")
 
     await air.heard(ring)
     assert entry.state is ConfigEntryState.LOADED

@@ -23,6 +23,7 @@ from homeassistant.loader import BluetoothMatcher
 import pytest
 import yaml
 
+from custom_components.smart_rings.contact import Reason
 from custom_components.smart_rings.rings import MODELS
 
 ROOT = Path(__file__).parent.parent
@@ -297,6 +298,13 @@ def test_exception_and_issue_texts() -> None:
         if "translation_domain" in arguments or section == "issues":
             key = arguments.get("translation_key")
             assert key is None or key in ENGLISH.get(section, {})
+
+
+def test_every_reason_has_words() -> None:
+    """As an error, and where an event tells it."""
+    told = ENGLISH["entity"]["event"]["events"]["state_attributes"]["reason"]["state"]
+    assert set(Reason) <= ENGLISH["exceptions"].keys()
+    assert set(Reason) <= told.keys()
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ async def test_a_ring_that_lost_its_bond(air: Air) -> None:
     await fix.begin()
     shown = await fix.submit()
     assert shown["errors"] == {"base": "no_contact"}
-    assert "Insufficient authentication" in shown["description_placeholders"]["detail"]
+    assert "pairing or a key" in shown["description_placeholders"]["detail"]
     assert issues(air)
 
     ring.faults = Faults()

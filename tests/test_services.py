@@ -268,7 +268,7 @@ async def test_importing_again_reads_all_and_changes_nothing(air: Air) -> None:
 async def test_importing_needs_the_ring(air: Air) -> None:
     ring, entry = await added(air)
     await air.leave(ring)
-    with pytest.raises(HomeAssistantError, match="out of range"):
+    with pytest.raises(HomeAssistantError, match="not heard"):
         await call(air.hass, "import_history", ring=entry.entry_id)
 
 

@@ -42,7 +42,7 @@ async def test_a_change_while_the_ring_is_away_is_refused(air: Air) -> None:
     await air.enable(ring, "switch", "heart_rate_logging")
     entity_id = air.state(ring, "heart_rate_logging", "switch").entity_id
     await air.leave(ring)
-    with pytest.raises(HomeAssistantError, match="out of range"):
+    with pytest.raises(HomeAssistantError, match="not heard"):
         await air.call("switch", "turn_off", entity_id=entity_id)
     assert air.value(ring, "heart_rate_logging", "switch") == STATE_ON
 

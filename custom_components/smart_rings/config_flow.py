@@ -197,6 +197,7 @@ class SmartRingsConfigFlow(ConfigFlow, domain=DOMAIN):
             async with contact.open(memory) as ring:
                 await ring.info()
         except ContactError as err:
+            _LOGGER.info("No contact with %s: %s (%s)", found.name, err, err.detail)
             return self._show(step, err.translation_placeholders, found.address, err.reason)
         except Exception:
             _LOGGER.exception("Unexpected error while a ring was added")

@@ -359,7 +359,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 self.error = err
                 return
             if not self.failures:
-                _LOGGER.info("No contact with %s: %s", self.name, err)
+                _LOGGER.info("No contact with %s: %s (%s)", self.name, err, err.detail)
             self.error = err
             # What is taken bit by bit over a bad link is no reason to try less often.
             self.failures = 1 if self._progress else self.failures + 1
@@ -544,7 +544,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             # One that left is not failing.
             self._seems_gone = False
             self.failing_since = None
-            _LOGGER.info("%s is %s range", self.name, "back in" if self.in_range else "out of")
+            _LOGGER.info("%s is %s", self.name, "heard again" if self.in_range else "not heard")
             self.async_update_listeners()
             if self.is_missing:
                 self._look_for_namesakes()
