@@ -26,7 +26,7 @@ from custom_components.smart_rings.rings.models import (
 )
 from custom_components.smart_rings.rings.oxyii import OxyIIRing, frames
 from custom_components.smart_rings.rings.oxyii.frames import Command, Field
-from tests.rings.fake_oximeter import LOCAL, Contacts, FakeOxyII, format_a, vld
+from tests.rings.fake_oximeter import LOCAL, NOW, Contacts, FakeOxyII, format_a, vld
 from tests.virtual_time import virtual_time
 
 NIGHT = "20261120230102"
@@ -418,9 +418,12 @@ async def test_band_is_not_greeted(fake: FakeOxyII) -> None:
 
 async def test_clock_is_written_only_when_it_is_off(fake: FakeOxyII, contacts: Contacts) -> None:
     async with contacts.open() as ring:
+        await contacts.history(ring)
         assert not ring.clock_due()
     fake.clock = LOCAL - timedelta(minutes=2)
     async with contacts.open() as ring:
+        assert not ring.clock_due(), "not before what it wrote by it is read"
+        await contacts.history(ring)
         assert ring.clock_due()
         await ring.set_time()
         assert not ring.clock_due()
@@ -431,7 +434,42 @@ async def test_clock_is_written_only_when_it_is_off(fake: FakeOxyII, contacts: C
 async def test_clock_that_is_no_date_is_set(fake: FakeOxyII, contacts: Contacts) -> None:
     fake._time = lambda: bytes((0, 0, 13, 40, 0, 0, 0))  # type: ignore[method-assign]
     async with contacts.open() as ring:
+        await contacts.history(ring)
         assert ring.clock_due()
+
+
+async def test_recording_after_a_clock_that_was_far_ahead_was_set_back(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    """Fresh from the factory in China; the hours until then come twice on its clock."""
+    fake.clock = LOCAL + timedelta(hours=7)
+    async with contacts.open() as ring:
+        await contacts.history(ring)
+        assert ring.clock_due()
+        await ring.set_time()
+    contacts.now += timedelta(hours=9)
+    fake.clock += timedelta(hours=9)
+    began = LOCAL + timedelta(hours=2)
+    fake.files[f"{began:%Y%m%d%H%M%S}"] = format_a(3600, began)
+    await contacts.contact()
+    assert [record.start for record in contacts.records] == [NOW + timedelta(hours=2)]
+
+
+async def test_clock_is_not_set_back_before_what_it_wrote_is_read(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake.clock = LOCAL + timedelta(hours=7)
+    began = fake.clock - timedelta(hours=2)
+    fake.files[f"{began:%Y%m%d%H%M%S}"] = format_a(3600, began)
+    fake.data_cap = 10
+    async with contacts.open() as ring:
+        await contacts.history(ring)
+        assert not ring.clock_due()
+    fake.data_cap = None
+    async with contacts.open() as ring:
+        await contacts.history(ring)
+        assert ring.clock_due()
+    assert [record.start for record in contacts.records] == [NOW - timedelta(hours=2)]
 
 
 async def test_clock_of_a_worn_ring_waits(fake: FakeOxyII, contacts: Contacts) -> None:

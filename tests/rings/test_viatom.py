@@ -256,9 +256,12 @@ def test_info_that_is_none(payload: bytes) -> None:
 
 async def test_clock_is_written_only_when_it_is_off(fake: FakeLegacy, contacts: Contacts) -> None:
     async with contacts.open() as ring:
+        await contacts.history(ring)
         assert not ring.clock_due()
     fake.clock = LOCAL + timedelta(seconds=40)
     async with contacts.open() as ring:
+        assert not ring.clock_due(), "not before what it wrote by it is read"
+        await contacts.history(ring)
         assert ring.clock_due()
         await ring.set_time()
         assert not ring.clock_due()

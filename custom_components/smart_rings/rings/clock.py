@@ -47,25 +47,39 @@ class Clock:
                 return (at + setting.offset).replace(tzinfo=None)
         return at.astimezone(self.zone).replace(tzinfo=None)
 
-    def utc(self, ring_time: datetime) -> datetime | None:
+    def utc(
+        self, ring_time: datetime, slot: timedelta = SLACK, *, new: bool = False
+    ) -> datetime | None:
         """When the ring's clock showed this; `None` where that is not certain, or still to come.
 
-        The setting in force wins. Where the clock was set back, a ring time has two instants: the
-        later one, unless it lies in the future.
+        Where the clock was set back, a ring time has two instants: then only what is `new`, that
+        is, was not there when the clock was last written, has a certain one. A `slot` bears the
+        ring time of its begin, though the clock may have been set since.
         """
-        instant = self._instant(ring_time)
-        if instant is None or any(start <= instant < end for start, end in self.doubts):
+        found = self._instants(ring_time, slot)
+        if new:
+            written = max((s.at for s in self.settings if not s.unsure), default=None)
+            found = [i for i in found if written and i >= written - SLACK] or found
+        if not found or max(found) - min(found) > SLACK:
             return None
-        return instant
+        instant = found[-1]
+        return None if any(start <= instant < end for start, end in self.doubts) else instant
 
-    def _instant(self, ring_time: datetime) -> datetime | None:
+    def _instants(self, ring_time: datetime, slot: timedelta) -> list[datetime]:
+        """Return when it may have shown this, by each setting in the time it was in force."""
         latest = self.now() + SLACK
+        end, *ends = (min(at, latest) for at in (*(s.at for s in self.settings), latest))
+        found = [instant for instant in self._by_zone(ring_time) if instant < end]
         naive = ring_time.replace(tzinfo=UTC)
-        for setting in reversed(self.settings):
-            if setting.at <= (instant := naive - setting.offset) <= latest:
-                return instant
-        instant = ring_time.replace(tzinfo=self.zone).astimezone(UTC)
-        return instant if instant <= latest else None
+        for setting, end in zip(self.settings, ends, strict=True):
+            if setting.at - setting.unsure - slot <= (instant := naive - setting.offset) < end:
+                found.append(instant)
+        return found
+
+    def _by_zone(self, ring_time: datetime) -> list[datetime]:
+        """Return when it was that time in the zone: once, or twice where summer time ended."""
+        folds = [ring_time.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+        return folds if folds[0] < folds[1] else folds[:1]
 
     def target(self) -> ClockSetting:
         """What the clock is to be set to now: the wearer's local time."""
@@ -81,13 +95,10 @@ class Clock:
         return target.offset != last.offset or target.at - last.at >= interval
 
     def written(self, setting: ClockSetting) -> None:
-        """Remember a setting the ring has taken; forget those no record can need any more.
-
-        Where it set the clock back, what the ring shows at the times it shows again may be from
-        the first time: slots of its memory stay as they are until something is recorded anew.
-        """
-        if self.settings and (back := self.settings[-1].offset - setting.offset) > timedelta():
-            self.doubts.append((setting.at, setting.at + back))
+        """Remember a setting the ring has taken; forget those no record can need any more."""
+        # Of equal settings in a row, the first and the last say all.
+        if {s.offset for s in self.settings[-2:]} == {setting.offset} and len(self.settings) > 1:
+            del self.settings[-1]
         self.settings.append(setting)
         while len(self.settings) > 1 and self.settings[1].at < setting.at - KEEP:
             del self.settings[0]
@@ -96,8 +107,8 @@ class Clock:
     def read(self, ring_time: datetime, since: datetime | None) -> timedelta:
         """Learn from what the ring's clock shows; return how far it is from where it should be.
 
-        A clock that does not show what it was set to is taken to have done so since it was read
-        last, or ever.
+        A clock that does not show what it was set to was set by someone else after it was read
+        last (`since`); nobody knows when. One that was never set is taken to have always done so.
         """
         target = self.target()
         # The ring tells whole seconds that have passed.
@@ -105,10 +116,11 @@ class Clock:
             seconds=math.ceil((ring_time.replace(tzinfo=UTC) - target.at).total_seconds())
         )
         if not self.settings:
-            self.settings.append(ClockSetting(since or target.at - KEEP, offset))
+            self.settings.append(ClockSetting(target.at - KEEP, offset))
         elif abs(offset - self.settings[-1].offset) > JUMP:
             last = self.settings[-1].at
-            self.settings.append(ClockSetting(max(since or last, last), offset))
+            unsure = target.at - max(since or last, last)
+            self.settings.append(ClockSetting(target.at, offset, unsure))
         return offset - target.offset
 
     def was_off(self, since: datetime | None, shift: timedelta) -> None:

@@ -256,10 +256,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ClockSetting:
-    """The ring's clock was written at `at`; from then on it shows UTC plus `offset`."""
+    """From `at` on the ring's clock shows UTC plus `offset`.
+
+    One that we did not write ourselves may have been in force for `unsure` before, too.
+    """
 
     at: datetime
     offset: timedelta
+    unsure: timedelta = timedelta()
 
 
 type Span = tuple[datetime, datetime]
@@ -290,7 +294,10 @@ class RingMemory:
                 "serial": self.info.serial,
             },
             "capabilities": sorted(self.capabilities),
-            "clock": [[s.at.timestamp(), s.offset.total_seconds()] for s in self.clock],
+            "clock": [
+                [s.at.timestamp(), s.offset.total_seconds(), s.unsure.total_seconds()]
+                for s in self.clock
+            ],
             "doubts": [[start.timestamp(), end.timestamp()] for start, end in self.doubts],
             "logging": {metric: every.total_seconds() for metric, every in self.logging.items()},
             "unread": self.unread,
@@ -306,8 +313,10 @@ class RingMemory:
                 Capability(c) for c in data.get("capabilities", ()) if c in Capability
             ),
             clock=[
-                ClockSetting(datetime.fromtimestamp(at, UTC), timedelta(seconds=offset))
-                for at, offset in data.get("clock", ())
+                ClockSetting(
+                    datetime.fromtimestamp(at, UTC), *(timedelta(seconds=t) for t in spans)
+                )
+                for at, *spans in data.get("clock", ())
             ],
             doubts=[
                 (datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))

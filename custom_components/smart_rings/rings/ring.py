@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from .clock import Clock
+from .clock import SLACK, Clock
 from .errors import RingNotSupported, RingRefused, RingTimeout
 from .link import Channel, Link, Request
 from .models import (
@@ -170,7 +170,7 @@ class Ring(ABC):
         for ring_time, value in values:
             if not plausible(metric, value):
                 self.dropped[f"{metric}: implausible"] += 1
-            elif (start := self.clock.utc(ring_time)) is None:
+            elif (start := self.clock.utc(ring_time, max(duration, SLACK))) is None:
                 self.dropped[f"{metric}: time not certain"] += 1
             else:
                 yield Sample(metric, start, value, duration)

@@ -194,6 +194,7 @@ class OximeterRing(Ring):
         self._clock_off: timedelta | None = None
         self._streamed = False
         self._taken = 0
+        self._all_told = False
         self.memory.capabilities |= ALWAYS
         self.memory.logging = dict.fromkeys(recordings.RECORDED, timedelta(seconds=1))
 
@@ -226,7 +227,9 @@ class OximeterRing(Ring):
     @override
     def clock_due(self) -> bool:
         off = self._clock_off
-        return not self._worn and off is not None and abs(off) > CLOCK_TOLERANCE
+        # Only behind all it recorded by its clock: what is listed later is of the new time.
+        settled = self._all_told and not self._worn
+        return settled and off is not None and abs(off) > CLOCK_TOLERANCE
 
     @override
     async def live(self) -> AsyncGenerator[RingState]:
@@ -254,7 +257,7 @@ class OximeterRing(Ring):
         missing = was_worn and not self.memory.unread
         for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
             ring_time = name_time(name)
-            start = self.clock.utc(ring_time) if ring_time else None
+            start = self.clock.utc(ring_time, new=True) if ring_time else None
             if start is None:
                 self.dropped["recording: time not certain"] += 1
                 continue
@@ -276,6 +279,7 @@ class OximeterRing(Ring):
         self.memory.notes["waits"] = waits = waits or int(missing)
         # Each connection keeps the ring on the air (oxyii.md §11): not for ever.
         self.again = SOON if 0 < waits <= ATTEMPTS else None
+        self._all_told = self.again is None
 
     def _count_wearing(self) -> None:
         """Count a recording that began since the files were listed."""
