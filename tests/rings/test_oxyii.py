@@ -455,6 +455,40 @@ async def test_recording_after_a_clock_that_was_far_ahead_was_set_back(
     assert [record.start for record in contacts.records] == [NOW + timedelta(hours=2)]
 
 
+@pytest.mark.parametrize(("since_its_end", "certain"), [(10, True), (70, False)])
+async def test_recording_around_which_someone_set_the_clock(
+    fake: FakeOxyII, contacts: Contacts, since_its_end: int, *, certain: bool
+) -> None:
+    """By the clock of before it began an hour later; then it would not be over yet."""
+    await contacts.contact()
+    began = NOW + timedelta(hours=2)
+    by_its_clock = LOCAL + timedelta(hours=3)
+    fake.files[f"{by_its_clock:%Y%m%d%H%M%S}"] = format_a(1800, by_its_clock)
+    contacts.now = began + timedelta(minutes=30 + since_its_end)
+    fake.clock = by_its_clock + timedelta(minutes=30 + since_its_end)
+    for _ in range(2):
+        await contacts.contact()
+    assert [record.start for record in contacts.records] == [began] * certain
+    assert fake.asked.count(Command.READ_FILE_START) == 1
+
+
+async def test_file_of_another_start_than_its_name_tells_is_not_taken(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake.files["20261120210102"] = SHORT
+    await contacts.contact()
+    assert not contacts.records
+
+
+async def test_recording_that_would_end_in_the_future_is_not_taken(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    began = LOCAL - timedelta(minutes=9)
+    fake.files[f"{began:%Y%m%d%H%M%S}"] = format_a(1200, began)
+    await contacts.contact()
+    assert not contacts.records
+
+
 async def test_clock_is_not_set_back_before_what_it_wrote_is_read(
     fake: FakeOxyII, contacts: Contacts
 ) -> None:

@@ -100,6 +100,7 @@ def test_two_byte_records() -> None:
         pytest.param(b"\x03" * 20, id="too short"),
         pytest.param(b"\x07\0" + bytes(60), id="unknown version"),
         pytest.param(format_a(50, START)[:40] + format_a(50, START)[43:], id="a record lost"),
+        pytest.param(format_a(50, START, interval=255), id="a sample every 255 seconds"),
     ],
 )
 def test_what_is_no_file(data: bytes) -> None:

@@ -48,15 +48,21 @@ class Clock:
         return at.astimezone(self.zone).replace(tzinfo=None)
 
     def utc(
-        self, ring_time: datetime, slot: timedelta = SLACK, *, new: bool = False
+        self,
+        ring_time: datetime,
+        slot: timedelta = SLACK,
+        *,
+        length: timedelta = timedelta(),
+        new: bool = False,
     ) -> datetime | None:
         """When the ring's clock showed this; `None` where that is not certain, or still to come.
 
-        Where the clock was set back, a ring time has two instants: then only what is `new`, that
-        is, was not there when the clock was last written, has a certain one. A `slot` bears the
-        ring time of its begin, though the clock may have been set since.
+        A `slot` bears the ring time of its begin, though the clock may have been set since. What
+        is of some `length` is over by now. Where the clock was set back, a ring time has two
+        instants: then only what is `new`, that is, was not there when the clock was last written,
+        has a certain one.
         """
-        found = self._instants(ring_time, slot)
+        found = self.instants(ring_time, slot, length)
         if new:
             written = max((s.at for s in self.settings if not s.unsure), default=None)
             found = [i for i in found if written and i >= written - SLACK] or found
@@ -65,9 +71,11 @@ class Clock:
         instant = found[-1]
         return None if any(start <= instant < end for start, end in self.doubts) else instant
 
-    def _instants(self, ring_time: datetime, slot: timedelta) -> list[datetime]:
+    def instants(
+        self, ring_time: datetime, slot: timedelta = SLACK, length: timedelta = timedelta()
+    ) -> list[datetime]:
         """Return when it may have shown this, by each setting in the time it was in force."""
-        latest = self.now() + SLACK
+        latest = self.now() + SLACK - length
         end, *ends = (min(at, latest) for at in (*(s.at for s in self.settings), latest))
         found = [instant for instant in self._by_zone(ring_time) if instant < end]
         naive = ring_time.replace(tzinfo=UTC)

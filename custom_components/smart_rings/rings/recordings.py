@@ -127,6 +127,8 @@ def _parse_oxyii(data: bytes) -> Stored:
         interval = trailer[16] or 1
         width = trailer[18] if trailer[18] in (2, 3) else 3 if trailer[17] else 2
         intact = _u(trailer, 0, 4) == sum(data[:-TRAILER]) & 0xFFFF_FFFF
+        if interval not in INTERVALS:
+            raise RingProtocolError(f"A sample every {interval} s")
         if len(body) != count * width:
             raise RingProtocolError(f"{len(body)} bytes hold {count} samples of {width}")
     body = body[: len(body) // width * width]

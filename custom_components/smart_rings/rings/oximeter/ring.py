@@ -257,12 +257,11 @@ class OximeterRing(Ring):
         missing = was_worn and not self.memory.unread
         for name in sorted(set(names) - marks.done, key=lambda name: (name != marks.part[0], name)):
             ring_time = name_time(name)
-            start = self.clock.utc(ring_time, new=True) if ring_time else None
-            if start is None:
+            if ring_time is None or not self.clock.instants(ring_time):
                 self.dropped["recording: time not certain"] += 1
                 continue
             try:
-                async with aclosing(self._take(name, start, marks)) as batches:
+                async with aclosing(self._take(name, ring_time, marks)) as batches:
                     async for batch in batches:
                         yield batch
             except (RingRefused, RingProtocolError) as err:
@@ -294,7 +293,7 @@ class OximeterRing(Ring):
     def _count_unread(self, names: Iterable[str], marks: Marks) -> None:
         self.memory.unread = len(set(names) - marks.done - marks.sizes.keys())
 
-    async def _take(self, name: str, start: datetime, marks: Marks) -> AsyncGenerator[Batch]:
+    async def _take(self, name: str, ring_time: datetime, marks: Marks) -> AsyncGenerator[Batch]:
         """Download one file, and yield what to keep of it."""
         if marks.part[0] != name:
             marks.part = (name, b"")
@@ -308,7 +307,7 @@ class OximeterRing(Ring):
                     yield batch
         _, data = marks.part
         marks.part = ("", b"")
-        yield self._judge(name, start, data, size, marks)
+        yield self._judge(name, ring_time, data, size, marks)
 
     async def _download(self, size: int, marks: Marks) -> AsyncGenerator[Batch]:
         """Read the open file into `marks.part`; yield how far it came now and then."""
@@ -332,7 +331,7 @@ class OximeterRing(Ring):
             raise
         marks.part = (name, bytes(data))
 
-    def _judge(self, name: str, start: datetime, data: bytes, size: int, marks: Marks) -> Batch:
+    def _judge(self, name: str, ring_time: datetime, data: bytes, size: int, marks: Marks) -> Batch:
         """Decide what a download is: a recording, one that waits, or rubbish."""
         try:
             stored = recordings.parse(data)
@@ -343,7 +342,7 @@ class OximeterRing(Ring):
             self.dropped["recording: not finished"] += 1
             marks.part = (name, data[: -recordings.TRAILER])
             return marks.batch()
-        if not (stored and self._is_sound(stored, name, whole=len(data) == size)):
+        if not (stored and self._is_sound(stored, ring_time, whole=len(data) == size)):
             self.dropped["recording: damaged"] += 1
             marks.reject(name)
             return marks.batch()
@@ -353,15 +352,18 @@ class OximeterRing(Ring):
         else:
             marks.finish(name)
         interval = timedelta(seconds=stored.interval_s)
+        start = self.clock.utc(ring_time, length=len(stored) * interval, new=True)
+        if start is None:
+            self.dropped["recording: time not certain"] += 1
+            return marks.batch()
         return marks.batch(Recording(start, interval, len(stored), stored.format, data))
 
     @staticmethod
-    def _is_sound(stored: Stored, name: str, *, whole: bool) -> bool:
+    def _is_sound(stored: Stored, ring_time: datetime, *, whole: bool) -> bool:
         """Whether a download is the file asked for, from its first byte to its last."""
-        if stored.format is RecordingFormat.OXYII:
-            return stored.intact
         # Some rings answer a name with the file they sent before (§8.3).
-        return whole and stored.start == name_time(name)
+        asked_for = stored.start == ring_time
+        return asked_for and (stored.intact if stored.format is RecordingFormat.OXYII else whole)
 
     @asynccontextmanager
     async def _opened(self, name: str) -> AsyncGenerator[int]:
