@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
-from typing import Any, override
+from typing import Any, NamedTuple, override
 
 from bleak_retry_connector import close_stale_connections_by_address
 from homeassistant.components.bluetooth import (
@@ -81,6 +81,32 @@ SYNC_FAILED = "sync_failed"
 type RingConfigEntry = ConfigEntry[RingCoordinator]
 
 
+class _Kept(NamedTuple):
+    """How an attribute of a coordinator becomes JSON, and back."""
+
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+_PLAIN = _Kept(lambda value: value, lambda value: value)
+_TIME = _Kept(datetime.isoformat, datetime.fromisoformat)
+KEPT: Mapping[str, _Kept] = {
+    "memory": _Kept(RingMemory.as_dict, RingMemory.from_dict),
+    "data": _Kept(RingState.as_dict, RingState.from_dict),
+    "said_at": _TIME,
+    "last_sync": _TIME,
+    "settings": _PLAIN,
+    "settings_at": _TIME,
+    "failures": _PLAIN,
+    "failing_since": _TIME,
+    "announced": _Kept(
+        lambda ends: {kind: end.isoformat() for kind, end in ends.items()},
+        lambda ends: {kind: datetime.fromisoformat(end) for kind, end in ends.items()},
+    ),
+}
+"""What outlives a restart; unset it is what it begins as."""
+
+
 class RingCoordinator(DataUpdateCoordinator[RingState]):
     """Asks one ring when it is there and it is time, keeps what it said, and for how long it holds.
 
@@ -113,7 +139,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.dropped: Counter[str] = Counter()
         self._sleeps: dict[Sleep, datetime] = {}
         self._reports: list[Report] = []
-        self._announced: dict[str, datetime] = {}
+        self.announced: dict[str, datetime] = {}
         self._reread = False
         self._again: timedelta | None = None
         self._progress = False
@@ -319,20 +345,11 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 translation_key=error.reason,
                 translation_placeholders=error.translation_placeholders,
             )
-        self.memory = RingMemory.from_dict(stored.get("memory", {}))
-        self.data = RingState.from_dict(stored.get("state", {}))
-        self.said_at = dt_util.parse_datetime(stored.get("said_at") or "")
-        self.last_sync = dt_util.parse_datetime(stored.get("last_sync") or "")
-        self.contact.paused_until = dt_util.parse_datetime(stored.get("paused_until") or "")
-        self.settings = stored.get("settings", {})
-        self.settings_at = dt_util.parse_datetime(stored.get("settings_at") or "")
-        self.failures = stored.get("failures", 0)
-        self.failing_since = dt_util.parse_datetime(stored.get("failing_since") or "")
-        if failed := stored.get("failed"):
-            self.error = self.contact.error(Reason(failed[0]), failed[1])
-        self._announced = {
-            kind: datetime.fromisoformat(end) for kind, end in stored.get("announced", {}).items()
-        }
+        for name, kept in KEPT.items():
+            if (value := stored.get(name)) is not None:
+                setattr(self, name, kept.load(value))
+        if until := stored.get("paused_until"):
+            self.contact.paused_until = datetime.fromisoformat(until)
         await self._recall(self.last_sync or dt_util.utcnow())
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
@@ -378,8 +395,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         """Tell of a failure, once, when the ring is still there after it."""
         now = dt_util.utcnow()
         self.failing_since = self.failing_since or now
-        told = SYNC_FAILED in self._announced
-        self._announced.setdefault(SYNC_FAILED, now)
+        told = SYNC_FAILED in self.announced
+        self.announced.setdefault(SYNC_FAILED, now)
         await self._keep()
         if not told:
             self.tell(SYNC_FAILED, {"reason": err.reason})
@@ -387,7 +404,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     def _end_failure(self) -> None:
         self.failures = 0
         self.failing_since = None
-        self._announced.pop(SYNC_FAILED, None)
+        self.announced.pop(SYNC_FAILED, None)
 
     async def _read(self, ring: Ring) -> None:
         """Do what a contact is for; the clock is set after what was written by it is read."""
@@ -447,24 +464,12 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         }
         self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
         await self._recall(dt_util.utcnow())
-        paused_until = self.contact.paused_until
+        values = {name: getattr(self, name) for name in KEPT}
+        until = self.contact.paused_until
         await self.archive.remember(
             self.key,
-            {
-                "memory": self.memory.as_dict(),
-                "state": self.data.as_dict(),
-                "said_at": self.said_at and self.said_at.isoformat(),
-                "last_sync": self.last_sync and self.last_sync.isoformat(),
-                "paused_until": paused_until and paused_until.isoformat(),
-                "settings": self.settings,
-                "settings_at": self.settings_at and self.settings_at.isoformat(),
-                "failures": self.failures,
-                "failing_since": self.failing_since and self.failing_since.isoformat(),
-                "failed": [self.error.reason, self.error.detail]
-                if self.failures and self.error
-                else None,
-                "announced": {kind: end.isoformat() for kind, end in self._announced.items()},
-            },
+            {name: KEPT[name].dump(value) for name, value in values.items() if value is not None}
+            | {"paused_until": until and until.isoformat()},
         )
         registry = dr.async_get(self.hass)
         device = registry.async_get_or_create(
@@ -493,17 +498,17 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         now = dt_util.utcnow()
         news: list[tuple[str, Sleep | Recording, Mapping[str, float]]] = [
             (kind(sleep), sleep, figures(sleep))
-            for sleep in to_announce(self._sleeps, self._announced, now)
+            for sleep in to_announce(self._sleeps, self.announced, now)
         ]
         news += [
             (RECORDING, report.recording, report.as_dict())
             for report in self._reports
             if is_told(report.recording, now)
-            and report.recording.start >= self._announced.get(RECORDING, report.recording.start)
+            and report.recording.start >= self.announced.get(RECORDING, report.recording.start)
         ]
         if not news:
             return
-        self._announced |= {name: record.end for name, record, _ in news}
+        self.announced |= {name: record.end for name, record, _ in news}
         await self._keep()
         for name, record, data in news:
             times = {"start": record.start.isoformat(), "end": record.end.isoformat()}
