@@ -350,6 +350,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                 setattr(self, name, kept.load(value))
         if until := stored.get("paused_until"):
             self.contact.paused_until = datetime.fromisoformat(until)
+        if failed := stored.get("failed"):
+            self.error = self.contact.error(Reason(failed[0]), failed[1])
         await self._recall(self.last_sync or dt_util.utcnow())
         if self.said_at:
             ago = (dt_util.utcnow() - self.said_at).total_seconds()
@@ -465,11 +467,14 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.data = replace(self.data, latest=_newest(self.data.latest, recorded))
         await self._recall(dt_util.utcnow())
         values = {name: getattr(self, name) for name in KEPT}
-        until = self.contact.paused_until
+        until, error = self.contact.paused_until, self.error if self.failures else None
         await self.archive.remember(
             self.key,
             {name: KEPT[name].dump(value) for name, value in values.items() if value is not None}
-            | {"paused_until": until and until.isoformat()},
+            | {
+                "paused_until": until and until.isoformat(),
+                "failed": error and [error.reason, error.detail],
+            },
         )
         registry = dr.async_get(self.hass)
         device = registry.async_get_or_create(
