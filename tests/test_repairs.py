@@ -56,6 +56,7 @@ async def test_a_phone_that_holds_the_ring_for_a_day(air: Air) -> None:
     fix = Fix(air)
     shown = await fix.begin()
     assert shown["step_id"] == "confirm"
+    assert not shown["errors"], "nothing is tried before somebody has read what to do"
     shown = await fix.submit()
     assert shown["errors"] == {"base": "no_contact"}
     assert "phone app" in shown["description_placeholders"]["detail"]

@@ -112,9 +112,9 @@ class TryAgain(RepairsFlow):
         """Take the ring."""
         self._coordinator = coordinator
 
-    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+    async def async_step_init(self, _issue: dict[str, str] | None = None) -> RepairsFlowResult:
         """Begin with the only step."""
-        return await self.async_step_confirm(user_input)
+        return await self.async_step_confirm()
 
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
