@@ -144,7 +144,7 @@ async def test_not_more_than_twenty_entities_are_on(air: Air) -> None:
 
 
 def detail(air: Air, ring: ColmiRing) -> str | None:
-    told: str | None = air.state(ring, "contact").attributes["detail"]
+    told: str | None = air.state(ring, "contact").attributes.get("detail")
     return told
 
 

@@ -258,10 +258,10 @@ class Contact:
 
     def unreachable(self, reason: Reason) -> ContactError:
         """Return the error that tells what Bluetooth knows of the ring."""
-        intent = BluetoothReachabilityIntent.CONNECTION
-        return self.error(
-            reason, async_address_reachability_diagnostics(self.hass, self.address, intent)
+        told = async_address_reachability_diagnostics(
+            self.hass, self.address, BluetoothReachabilityIntent.CONNECTION
         )
+        return self.error(reason, told[:1].upper() + told[1:])
 
     def error(self, reason: Reason, detail: str = "") -> ContactError:
         """Return the error that tells a reason in words."""

@@ -283,4 +283,5 @@ class RingSensor(RingEntity, SensorEntity):
             ATTR_MEASURED_AT: self.entity_description.measured_fn,
             ATTR_DETAIL: self.entity_description.detail_fn,
         }
-        return {name: value(self.coordinator) for name, value in attributes.items() if value}
+        said = {name: value(self.coordinator) for name, value in attributes.items() if value}
+        return {name: value for name, value in said.items() if value is not None}
