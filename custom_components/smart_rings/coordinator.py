@@ -251,10 +251,15 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     def take(self, state: RingState) -> None:
         """Take over what the ring says now."""
+        self.forget_sensed()
+        self.data = replace(state, latest=_newest(self.data.latest, state.latest))
+        self.said_at = dt_util.utcnow()
+
+    def forget_sensed(self) -> None:
+        """Know nothing any more of what the ring measures all the time."""
         senses = family_of(self.model).senses
         known = {m: sample for m, sample in self.data.latest.items() if m not in senses}
-        self.data = replace(state, latest=_newest(known, state.latest))
-        self.said_at = dt_util.utcnow()
+        self.data = replace(self.data, latest=known)
 
     async def async_hand_over(self) -> None:
         """Leave the ring to its phone app; nothing goes to it any more when this returns."""

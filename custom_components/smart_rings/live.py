@@ -1,9 +1,7 @@
 """Values as they are measured, as long as somebody wants to see them."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
 from typing import TYPE_CHECKING
@@ -27,10 +25,8 @@ RETRY = timedelta(seconds=2)
 # Scanners hear nothing while they connect.
 MAX_RETRY = timedelta(minutes=5)
 LEFT_AFTER = timedelta(minutes=3)
-# Rings tell about once a second what they measure; of two the nearer to the time is taken.
-EARLY = timedelta(seconds=0.5)
-# The air may cost them one turn.
-LATE = timedelta(seconds=2)
+# Rings tell about once a second what they measure: of two values the nearer to the time is shown.
+NEAR = timedelta(seconds=0.5)
 PASSING = {
     Reason.OUT_OF_RANGE,
     Reason.NO_FREE_CONNECTION,
@@ -42,8 +38,7 @@ PASSING = {
 class Live:
     """The live link to a ring.
 
-    `shown` changes once in an interval, and holds what was measured just then; when its successor
-    is `LATE`, nothing.
+    `shown` changes once in an interval, and holds what was measured in the last one, or nothing.
 
     It ends by itself at `until`, and when the ring leaves, is taken off, charged or runs low. A
     lost link is made good; one that others need is given up and taken again (`waiting` for it
@@ -56,7 +51,7 @@ class Live:
         """Take how often to show a value, and when to end."""
         self.until: datetime | None = None
         self.waiting: ContactError | None = None
-        self.shown: Mapping[Metric, Sample] = {}
+        self.shown: dict[Metric, Sample] = {}
         self._coordinator = coordinator
         self._hass = coordinator.hass
         self._interval = interval
@@ -64,8 +59,9 @@ class Live:
         self._task: asyncio.Task[None] | None = None
         self._began: asyncio.Future[None]
         self._next_at = dt_util.utcnow()
-        self._fade: CALLBACK_TYPE | None = None
+        self._fresh: dict[Metric, Sample] = {}
         self._unkept: list[Sample] = []
+        self._unset_expiry: CALLBACK_TYPE | None = None
 
     @property
     def is_on(self) -> bool:
@@ -109,7 +105,8 @@ class Live:
         finally:
             self.until = None
             self.waiting = None
-            self._show({})
+            self._fresh = {}
+            self._show()
             if not self._began.done():
                 self._began.set_result(None)
             await self._keep()
@@ -171,11 +168,9 @@ class Live:
                 raise self._coordinator.contact.error(reason)
         if not self._began.done():
             self._began.set_result(None)
-        now = dt_util.utcnow()
-        if state.latest and (not self.shown or now >= self._next_at - EARLY):
-            # Times are a grid, whenever in it a value comes: as many are shown as were wished.
-            self._next_at = (self._next_at if self.shown else now) + self._interval
-            self._show(state.latest)
+        self._fresh |= state.latest
+        if self._fresh and (not self.shown or dt_util.utcnow() >= self._next_at - NEAR):
+            self._show()
         await self._keep()
 
     async def _keep(self) -> None:
@@ -185,25 +180,32 @@ class Live:
             await self._coordinator.archive.add(self._coordinator.key, samples)
 
     @callback
-    def _show(self, samples: Mapping[Metric, Sample]) -> None:
-        """Show these, until they are too old."""
-        if self._fade:
-            self._fade()
-            self._fade = None
-        self.shown = samples
-        if samples:
-            self._unkept += samples.values()
-            oldest = min(sample.end for sample in samples.values())
-            left = oldest + self._interval + LATE - dt_util.utcnow()
-            self._fade = async_call_later(self._hass, left, self._hide)
+    def _show(self) -> None:
+        """Show the newest of what came since, until it is as old as the interval."""
+        if self._unset_expiry:
+            self._unset_expiry()
+            self._unset_expiry = None
+        now = dt_util.utcnow()
+        if not self.shown:
+            self._next_at = now
+        self.shown, self._fresh = self._fresh, {}
+        if self.shown:
+            # Times are a grid, whenever in it a value comes: as many are shown as were wished.
+            if now >= self._next_at - NEAR:
+                self._next_at += self._interval
+            self._unkept += self.shown.values()
+            oldest = min(sample.end for sample in self.shown.values())
+            left = oldest + self._interval + NEAR - now
+            self._unset_expiry = async_call_later(self._hass, left, self._expire)
         self._coordinator.async_update_listeners()
 
     @callback
-    def _hide(self, _now: datetime) -> None:
-        self._fade = None
-        # What was last said minutes ago must not come back when this ends.
-        self._coordinator.take(replace(self._coordinator.data, latest={}))
-        self._show({})
+    def _expire(self, _now: datetime) -> None:
+        self._unset_expiry = None
+        if not self._fresh:
+            # What was said minutes ago must not come back when this ends.
+            self._coordinator.forget_sensed()
+        self._show()
 
     def _tell(self, event: str, reason: str) -> None:
         _LOGGER.info("%s of %s: %s", event, self._coordinator.name, reason)
