@@ -13,7 +13,7 @@ from custom_components.smart_rings.recording import Report
 from custom_components.smart_rings.rings.models import Metric, Recording
 from demo.night import FIGURES
 from ringsim.rings.oximeter import Oximeter
-from tests.air import Air, key_of, oximeter
+from tests.air import ADVERTISING, Air, key_of, oximeter
 
 MODELS = ("o2ring", "sleepu", "o2ring_s", "o2ring_s_aes", "s8_aw", "shqo2pro")
 
@@ -188,6 +188,7 @@ async def test_nights_over_a_link_that_is_cut_again_and_again(air: Air, cut: int
     ring.faults.drop_after = cut
     ring.faults.drop_after_each = True
     await air.add(ring)
+    await air.passes(seconds=ADVERTISING)
     assert air.state(ring, "events", "event").attributes["event_type"] == "sync_failed"
     failed = events(air, ring, "sync_failed")
     await air.passes(hours=2)
