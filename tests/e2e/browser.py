@@ -52,6 +52,7 @@ async def logged_in(home: HomeAssistant, chromium: str, time_zone: str) -> Async
             reduced_motion="reduce",
         )
         context.set_default_timeout(_WAIT_MS)
+        expect.set_options(timeout=_WAIT_MS)
         page = await context.new_page()
         await page.goto("/")
         await page.locator("input[name=username]").fill(USER)

@@ -14,6 +14,7 @@ import pytest_asyncio
 from demo import check, home_with_rings
 from demo.home_assistant import HomeAssistant, complaints
 from demo.simulator import Simulator
+from ringsim.__main__ import DEFAULT_RINGS
 
 from .browser import VIEWPORT, find_chromium, logged_in
 
@@ -21,6 +22,9 @@ from .browser import VIEWPORT, find_chromium, logged_in
 TIME_ZONE = "Europe/Amsterdam"
 ANNA, BEN = WEARERS = "C0:DE:00:00:00:04", "C0:DE:00:00:00:02"
 """Rings of the tests that look at what was recorded."""
+MODELS = (*DEFAULT_RINGS, "r09")
+CARL = f"C0:DE:00:00:00:{len(MODELS):02X}"
+"""A ring of which nobody looks at what was recorded."""
 OWN_SERIES = ("heart_rate", "blood_oxygen", "stress", "heart_rate_variability")
 EXTERNAL_SERIES = ("steps", "distance", "energy", "sleep", "deep_sleep", "rem_sleep")
 # The recorder writes statistics every five minutes.
@@ -53,7 +57,8 @@ def chromium() -> str:
 
 @session
 async def world(chromium: str) -> AsyncGenerator[tuple[HomeAssistant, Simulator]]:
-    async with home_with_rings(TIME_ZONE) as (home, simulator):
+    rings = (option for model in MODELS for option in ("--ring", model))
+    async with home_with_rings(TIME_ZONE, *rings) as (home, simulator):
         yield home, simulator
         await home.stop()
         assert complaints(home.log) == []
