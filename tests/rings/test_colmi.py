@@ -1,20 +1,30 @@
 """Conversations with virtual Colmi rings: what is read is what they hold, whatever happens."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from custom_components.smart_rings.rings.colmi import ColmiRing, frames
+from custom_components.smart_rings.rings.colmi.frames import Command
 from custom_components.smart_rings.rings.errors import RingError, RingRefused
+from custom_components.smart_rings.rings.link import Request
 from custom_components.smart_rings.rings.models import (
     Capability,
     Metric,
 )
+from ringsim.radio import Link
+from ringsim.rings.base import Faults, Notification
 from ringsim.rings.colmi import COLMI as VIRTUAL
+from ringsim.rings.colmi import frame, message
 from tests.rings.wearer import BEGAN, ZONE, Wearer, utc
 from tests.virtual_time import virtual_time
+
+SET_TIME, HEART_RATES, HEART_RATE_SETTINGS, HRV, ACTIVITY = 0x01, 0x15, 0x16, 0x39, 0x43
+SLEEP, SPO2 = 0x27, 0x2A
+RESTART, POWER_OFF = frame(0x08, 0), frame(0x08, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +252,7 @@ async def test_first_contact_does_not_wait_for_what_the_ring_has_not(model: str)
     began = wearer.loop.time()
     await wearer.contact()
     assert wearer.loop.time() - began < 11
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
     await wearer.contact()
     began = wearer.loop.time()
     await asyncio.sleep(timedelta(hours=2).total_seconds())
@@ -269,3 +280,231 @@ async def test_silence_on_what_was_answered_is_no_refusal() -> None:
     assert wearer.state.latest[Metric.STEPS].value == wearer.ring.truth()["today"]["steps"]
     assert "today: RingTimeout" not in wearer.dropped
     assert [p.value[0] for p in wearer.radio.log if p.to_ring and p.value][-1] == 0x48
+
+
+type Answer = list[Notification]
+
+
+def _change(wearer: Wearer, opcode: int | bytes, change: Callable[[Answer], Answer]) -> None:
+    """Let the ring answer otherwise to what begins so."""
+    answer, head = wearer.ring.write, opcode if isinstance(opcode, bytes) else bytes((opcode,))
+
+    def write(uuid: str, data: bytes) -> Answer:
+        told = list(answer(uuid, data))
+        return change(told) if data.startswith(head) else told
+
+    wearer.ring.write = write  # type: ignore[method-assign]
+
+
+def _say(wearer: Wearer, kind: int, payload: bytes) -> None:
+    """Let the ring answer a request for big data with that."""
+    head, told = bytes((0xBC, kind)), message(kind, payload)
+    _change(wearer, head, lambda answer: [Notification(n.uuid, told) for n in answer[-1:]])
+
+
+@pytest.mark.parametrize("delays", [(5.2, 2, 3), (0, 5.2, 2, 3)])
+@pytest.mark.parametrize("opcode", [HEART_RATES, ACTIVITY])
+async def test_late_answers_are_taken_for_no_other_day(
+    opcode: int, delays: Sequence[float]
+) -> None:
+    wearer = Wearer("r12")
+    first = wearer.ring.clock.read().date() - timedelta(days=6)
+    for metric in wearer.ring.store.values():
+        for shown in [shown for shown in metric if shown.date() == first]:
+            del metric[shown]
+    left = iter(delays)
+
+    def be_late(answer: Answer) -> Answer:
+        late = next(left, 0.0)
+        return [Notification(n.uuid, n.value, late) for n in answer]
+
+    _change(wearer, opcode, be_late)
+    await wearer.contact()
+    assert "clock off by days" not in wearer.dropped
+    await wearer.contact()
+    assert not wearer.memory.doubts
+    wearer.assert_true()
+
+
+async def test_a_day_said_twice_is_no_wrong_clock() -> None:
+    wearer = Wearer("r12")
+    before: Answer = []
+
+    def repeat(answer: Answer) -> Answer:
+        again, before[:] = before.copy(), answer
+        return again + answer
+
+    _change(wearer, ACTIVITY, repeat)
+    await wearer.contact()
+    assert "clock off by days" not in wearer.dropped
+    wearer.assert_true()
+
+
+async def test_without_a_dated_day_nothing_is_placed_by_the_rings_today() -> None:
+    wearer = Wearer("r12")
+    await wearer.contact()
+    await asyncio.sleep(timedelta(hours=4).total_seconds())
+    wearer.ring.clock.jump(timedelta(days=-1))
+    true = wearer.readings(Metric.STRESS)
+    wearer.ring.faults.ignore = frozenset({ACTIVITY})
+    await wearer.contact()
+    assert wearer.readings(Metric.STRESS) == true
+
+
+async def test_silence_at_the_edge_of_range_is_forgotten() -> None:
+    """What never came in the first contacts comes later, and then counts as an ability again."""
+    wearer = Wearer("r12")
+    wearer.ring.faults.ignore = frozenset({HEART_RATES, HRV})
+    for _ in range(2):
+        await wearer.contact()
+        await asyncio.sleep(timedelta(hours=7).total_seconds())
+    await wearer.contact()
+    assert Capability.HRV not in wearer.memory.capabilities
+    wearer.ring.faults.ignore = frozenset()
+    await asyncio.sleep(timedelta(hours=25).total_seconds())
+    await wearer.contact()
+    wearer.assert_true()
+    assert {Capability.HEART_RATE, Capability.HRV} <= wearer.memory.capabilities
+
+
+async def test_a_refusal_is_not_provoked_again() -> None:
+    wearer = Wearer("r12")
+    wearer.ring.faults.answer_other = {HRV: frame(HRV | 0x80, 0xEE)}
+    for _ in range(3):
+        await wearer.contact()
+        await asyncio.sleep(timedelta(hours=25).total_seconds())
+    sent = [p.value[0] for p in wearer.radio.log if p.to_ring and p.value]
+    assert sent.count(HRV) == 1
+    assert Capability.HRV not in wearer.memory.capabilities
+
+
+async def test_naps_come_although_one_sleep_answer_was_lost() -> None:
+    wearer = Wearer("r12")
+    answers: Iterator[Answer] = iter(([],))
+    _change(wearer, bytes((0xBC, SLEEP)), lambda answer: next(answers, answer))
+    await wearer.contact()
+    assert not wearer.sleeps(nap=True)
+    assert wearer.sleeps(nap=False)
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
+    await wearer.contact()
+    assert wearer.sleeps(nap=True)
+    wearer.assert_true()
+
+
+async def test_a_link_lost_behind_the_last_answer_takes_no_ability_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wearer = Wearer("r12")
+    await wearer.contact()
+    assert Capability.SLEEP in wearer.memory.capabilities
+    await asyncio.sleep(timedelta(hours=13).total_seconds())
+    deliver = Link._deliver
+
+    def lose_behind(link: Link, piece: Notification) -> None:
+        deliver(link, piece)
+        if piece.value[0] == SET_TIME:
+            link.lose()
+
+    monkeypatch.setattr(Link, "_deliver", lose_behind)
+    await wearer.contact()
+    assert Capability.SLEEP in wearer.memory.capabilities
+
+
+@pytest.mark.parametrize(
+    ("log", "answers"),
+    [
+        pytest.param(frames.slot_log(Command.HRV_LOG, 3), (2, 3, 4, 1), id="header lost"),
+        pytest.param(frames.slot_log(Command.HRV_LOG, 3), (1, 3, 4), id="frame lost"),
+    ],
+)
+def test_a_mixture_of_days_is_no_day(log: Request[frames.Days], answers: Sequence[int]) -> None:
+    decoder = log.decode()
+    next(decoder)
+    decoder.send(frame(HRV, 0, 5, 30))
+    for index in answers:
+        assert decoder.send(frame(HRV, index, 3, bytes((50,)) * 12)) in (None, "stray")
+
+
+async def test_sleep_that_ends_in_the_future_is_dropped() -> None:
+    wearer = Wearer("r12")
+    now = wearer.ring.clock.read().hour * 60
+    ends = ((now - 120).to_bytes(2, "little"), (now + 120).to_bytes(2, "little"))
+    night = b"".join((bytes((1, 0, 6)), *ends, bytes((2, 240))))
+    _say(wearer, SLEEP, night)
+    await wearer.contact()
+    assert not wearer.sleeps(nap=False)
+    assert wearer.dropped["sleep: still to come"] == 1
+
+
+async def test_days_the_ring_can_not_have_are_dropped() -> None:
+    wearer = Wearer("r12")
+    hours = bytes((97,)) * 48
+    _say(wearer, SPO2, bytes((0,)) + hours + bytes((200,)) + hours)
+    await wearer.contact()
+    assert wearer.readings(Metric.SPO2)
+    assert min(wearer.readings(Metric.SPO2)) > BEGAN - timedelta(days=7)
+    assert wearer.dropped["spo2: out of range"] == 1
+
+
+@pytest.mark.parametrize(("told", "minutes"), [(0, 5), (1, 5), (30, 30), (255, 60)])
+async def test_an_interval_no_ring_keeps_to(told: int, minutes: int) -> None:
+    wearer = Wearer("r12")
+    wearer.ring.heart_rate_interval = told
+    await wearer.contact()
+    assert wearer.memory.logging[Metric.HEART_RATE] == timedelta(minutes=minutes)
+
+
+async def test_firmware_text_is_printable() -> None:
+    wearer = Wearer("r12")
+    read = wearer.ring.read
+    wearer.ring.read = lambda uuid: b"\x1b[2J" + read(uuid)[:9] + b"\r\n\0"  # type: ignore[method-assign]
+    await wearer.contact()
+    assert wearer.memory.info.firmware == "[2JRT11CR_1."
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"ignore": {HEART_RATE_SETTINGS}},
+        {"answer_other": {HEART_RATE_SETTINGS: frame(HEART_RATE_SETTINGS | 0x80, 0xEE)}},
+    ],
+)
+async def test_a_setting_the_ring_does_not_answer_for(fault: dict[str, Any]) -> None:
+    wearer = Wearer("r12")
+    (setting,) = (s for s in ColmiRing.settings if s.key == "heart_rate_interval")
+    async with wearer.open() as ring:
+        wearer.ring.faults = Faults(**fault)
+        with pytest.raises(RingError):
+            await ring.change(setting, 10)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(POWER_OFF, id="power off"),
+        pytest.param(POWER_OFF[:2], id="power off, short"),
+        pytest.param(RESTART[:-1] + b"\x01", id="wrong checksum"),
+        pytest.param(RESTART + POWER_OFF, id="two frames"),
+        pytest.param(frame(0xFF), id="factory reset"),
+        pytest.param(message(0x01, b""), id="update"),
+    ],
+)
+def test_commands_that_must_not_leave(data: bytes) -> None:
+    assert not frames.may_send(data)
+    assert frames.may_send(RESTART)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(message(0x01, b""), id="update"),
+        pytest.param(message(SLEEP, b"") + message(0x01, b""), id="two messages"),
+        pytest.param(message(SLEEP, b"\xff")[:-1] + b"\xfe", id="wrong checksum"),
+        pytest.param(RESTART, id="a command"),
+    ],
+)
+def test_messages_that_must_not_leave(data: bytes) -> None:
+    assert not frames.may_send_big(data)
+    assert frames.may_send_big(message(SLEEP, b"\xff"))

@@ -1,8 +1,8 @@
 """Live values of virtual Colmi rings: fresh or none, and never measured longer than wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterable
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
@@ -10,15 +10,12 @@ from typing import Any
 
 import pytest
 
-from custom_components.smart_rings.rings import MODELS, connect
-from custom_components.smart_rings.rings.clock import Clock
 from custom_components.smart_rings.rings.errors import RingDisconnected, RingRefused, RingTimeout
 from custom_components.smart_rings.rings.models import Metric, RingState
 from custom_components.smart_rings.rings.ring import Ring
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import ColmiRing, frame
-from tests import bleak_backend
-from tests.rings.wearer import ADDRESS, ZONE, Wearer
+from tests.rings.wearer import ADDRESS, Wearer
 from tests.virtual_time import virtual_time
 
 MEASURE, STOP = 0x69, 0x6A
@@ -29,15 +26,6 @@ STREAM, SPOT = 0x06, 0x01
 async def _time() -> Any:
     with virtual_time(asyncio.get_running_loop()):
         yield
-
-
-@asynccontextmanager
-async def contact(wearer: Wearer) -> AsyncIterator[Ring]:
-    clock = Clock(wearer.memory.clock, ZONE, wearer.now)
-    connector = partial(bleak_backend.connect, wearer.radio, ADDRESS)
-    model = MODELS[f"colmi_{wearer.ring.model}"]
-    async with connect(model, connector, wearer.memory, clock) as ring:
-        yield ring
 
 
 async def watch(wearer: Wearer, ring: Ring, seconds: float) -> list[tuple[float, RingState]]:
@@ -77,7 +65,7 @@ def without_streaming(ring: ColmiRing) -> None:
 async def test_a_value_a_second_from_the_warm_up_on(model: str) -> None:
     wearer = Wearer(model)
     wearer.ring.live["heart_rate"] = 77
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         told = values(await watch(wearer, ring, 300))
         assert {value for _, value in told} == {77}
         assert told[0][0] < 20
@@ -88,7 +76,7 @@ async def test_a_value_a_second_from_the_warm_up_on(model: str) -> None:
 async def test_firmware_that_does_not_stream_measures_again_and_again() -> None:
     wearer = Wearer("r02")
     without_streaming(wearer.ring)
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         told = values(await watch(wearer, ring, 300))
         assert len(told) > 50
         assert max(b - a for (a, _), (b, _) in pairwise(told)) < 45
@@ -100,7 +88,7 @@ async def test_firmware_that_does_not_stream_measures_again_and_again() -> None:
 
 async def test_not_worn_is_no_value() -> None:
     wearer = Wearer("r12")
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         wearer.ring.worn = False
         told = await watch(wearer, ring, 150)
         assert told
@@ -112,7 +100,7 @@ async def test_not_worn_is_no_value() -> None:
 async def test_on_the_charger_it_is_refused() -> None:
     wearer = Wearer("r12")
     wearer.ring.charging = True
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         with pytest.raises(RingRefused) as refused:
             await watch(wearer, ring, 10)
     assert refused.value.code == "charging"
@@ -120,7 +108,7 @@ async def test_on_the_charger_it_is_refused() -> None:
 
 async def test_what_the_battery_does_is_told() -> None:
     wearer = Wearer("r12")
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         wearer.loop.call_later(60, lambda: setattr(wearer.ring, "charging", True))
         told = await watch(wearer, ring, 90)
         assert [state.charging for at, state in told if at < 59 or at > 62] == [
@@ -130,7 +118,7 @@ async def test_what_the_battery_does_is_told() -> None:
 
 async def test_a_lost_link_ends_it() -> None:
     wearer = Wearer("r02")
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         wearer.loop.call_later(30, partial(wearer.radio.drop, ADDRESS))
         with pytest.raises(RingDisconnected):
             await watch(wearer, ring, 60)
@@ -140,7 +128,7 @@ async def test_a_lost_link_ends_it() -> None:
 async def test_a_ring_that_falls_silent(after: int) -> None:
     wearer = Wearer("r02")
     began = wearer.loop.time()
-    async with contact(wearer) as ring:
+    async with wearer.open() as ring:
         wearer.ring.faults = Faults(swallow=frozenset(range(after, 1000)))
         with pytest.raises(RingTimeout):
             await watch(wearer, ring, 120)
@@ -149,10 +137,19 @@ async def test_a_ring_that_falls_silent(after: int) -> None:
 
 async def test_requests_are_answered_while_it_streams() -> None:
     wearer = Wearer("r12")
-    async with contact(wearer) as ring, aclosing(ring.live()) as states:
+    async with wearer.open() as ring, aclosing(ring.live()) as states:
         async for state in states:
             if state.latest:
                 break
         wearer.ring.battery = 33
         assert (await ring.state()).battery == 33
         assert (await anext(states)).latest
+
+
+async def test_nothing_goes_on_when_it_is_closed() -> None:
+    wearer = Wearer("r12")
+    async with wearer.open() as ring:
+        before = asyncio.all_tasks()
+        await watch(wearer, ring, 5)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before

@@ -196,7 +196,7 @@ def entry(found: frames.ActivityEntry) -> Json:
 
 
 def activity(replies: Sequence[bytes], _: Json) -> Json:
-    entries = play(frames.activity, replies)
+    entries = play(frames.activity(), replies)
     if not entries:
         return {"no_data": True}
     return {
@@ -209,7 +209,7 @@ def activity(replies: Sequence[bytes], _: Json) -> Json:
 
 def activity_frames(replies: Sequence[bytes], _: Json) -> Json:
     """Frames without a header, listed as they came."""
-    found = play(frames.activity, replies)
+    found = play(frames.activity(), replies)
     order = [frame[4] for frame in replies]
     rows = []
     for e in sorted(found, key=lambda e: order.index(e.quarter_hour_index)):

@@ -1,6 +1,8 @@
 """Somebody who wears a virtual Colmi ring, and what is read from it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,6 +23,7 @@ from custom_components.smart_rings.rings.models import (
     Sleep,
     Stage,
 )
+from custom_components.smart_rings.rings.ring import Ring
 from ringsim.radio import Radio
 from ringsim.rings import MODELS as VIRTUAL
 from ringsim.rings.colmi import ColmiRing
@@ -83,11 +86,16 @@ class Wearer:
             return
         raise AssertionError("no contact went through")
 
-    async def measure(self, metric: Metric) -> Sample:
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Ring]:
         clock = Clock(self.memory.clock, ZONE, self.now, self.memory.doubts)
         connector = partial(bleak_backend.connect, self.radio, ADDRESS)
         model = MODELS[f"colmi_{self.ring.model}"]
         async with connect(model, connector, self.memory, clock) as ring:
+            yield ring
+
+    async def measure(self, metric: Metric) -> Sample:
+        async with self.open() as ring:
             return await ring.measure(metric)
 
     def readings(self, metric: Metric) -> dict[datetime, float]:

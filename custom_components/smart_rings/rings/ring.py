@@ -25,8 +25,9 @@ from .models import (
 )
 from .recognise import Model
 
-# How often a ring may keep silent on a request before it counts as a refusal.
+# How often a ring may keep silent on a request before it is spared it, and for how long then.
 GIVE_UP = 2
+SPARED = timedelta(days=1)
 
 
 class Ring(ABC):
@@ -118,13 +119,13 @@ class Ring(ABC):
     async def attempt[T](self, channel: Channel, request: Request[T], feature: str) -> T | None:
         """Ask for what this firmware may not know; `None` where it refuses or keeps silent.
 
-        A refusal, or silence twice running, is remembered for this firmware and not provoked again.
-        What nobody knows the unit to do is asked once, since silence is long. Of what once was
-        answered, silence is the link's fault.
+        A refusal is remembered for this firmware; silence twice running may be that of a bad link,
+        and is not provoked again for a day. What nobody knows the unit to do is asked once, since
+        silence is long. Of what once was answered, silence is the link's fault.
         """
         if self.refuses(feature):
             return None
-        answered = self.answers(feature)
+        answered, silences, _ = self._heard(feature)
         if not answered and feature not in self.memory.capabilities:
             request = replace(request, repeat=False)
         try:
@@ -132,30 +133,37 @@ class Ring(ABC):
         except (RingRefused, RingTimeout) as err:
             self.dropped[f"{feature}: {type(err).__name__}"] += 1
             if isinstance(err, RingRefused):
-                self._note(feature, GIVE_UP)
+                self._note(feature, answered=False)
             elif not answered:
-                self._note(feature, (self._silences(feature) or 0) + 1)
+                self._note(feature, answered=None, silences=silences + 1)
             return None
-        self._note(feature, 0)
+        self._note(feature, answered=True)
         return reply
 
     def refuses(self, feature: str) -> bool:
-        """Whether this firmware is known not to answer that."""
-        return (self._silences(feature) or 0) >= GIVE_UP
+        """Whether asking this firmware for that is vain for now."""
+        answered, _, at = self._heard(feature)
+        lately = abs(self.clock.now().timestamp() - at) < SPARED.total_seconds()
+        return self.lacks(feature) and (lately or answered is False)
 
-    def answers(self, feature: str) -> bool:
-        """Whether this firmware has answered that."""
-        return self._silences(feature) == 0
+    def lacks(self, feature: str) -> bool:
+        """Whether, as far as is known, this firmware does not have that."""
+        answered, silences, _ = self._heard(feature)
+        return answered is False or silences >= GIVE_UP
 
-    def _silences(self, feature: str) -> int | None:
-        """Return how often this firmware kept silent on that; `None` if it was never asked."""
-        notes: dict[str, tuple[str | None, int]] = self.memory.notes.get("silences", {})
-        firmware, times = notes.get(feature, (None, 0))
-        return times if feature in notes and firmware == self.memory.info.firmware else None
+    def _heard(self, feature: str) -> tuple[bool | None, int, float]:
+        """Return whether this firmware answered (or refused) that, else its silences; and when."""
+        notes: dict[str, tuple[str | None, bool | None, int, float]]
+        notes = self.memory.notes.get("heard", {})
+        firmware, answered, silences, at = notes.get(feature, (None, None, 0, 0.0))
+        if firmware != self.memory.info.firmware:
+            return None, 0, 0.0
+        return answered, silences, at
 
-    def _note(self, feature: str, silences: int) -> None:
-        notes = self.memory.notes.setdefault("silences", {})
-        notes[feature] = [self.memory.info.firmware, silences]
+    def _note(self, feature: str, *, answered: bool | None, silences: int = 0) -> None:
+        heard = (answered, silences, self.clock.now().timestamp())
+        notes = self.memory.notes.setdefault("heard", {})
+        notes[feature] = [self.memory.info.firmware, *heard]
 
     def readings(
         self,

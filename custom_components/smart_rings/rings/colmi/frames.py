@@ -1,7 +1,7 @@
 """Colmi R02 family: bytes ↔ dataclasses. No I/O. Sections refer to docs/protocols/colmi.md."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import IntEnum
@@ -89,7 +89,8 @@ def encode(command: Command, *payload: int) -> bytes:
 
 def may_send(data: bytes) -> bool:
     """Whether these bytes are a V1 request that can't harm the ring."""
-    return data[0] in Command and (data[0] != Command.RESTART or not any(data[1:-1]))
+    whole = len(data) == FRAME_SIZE and checksum(data[:-1]) == data[-1]
+    return whole and data[0] in Command and (data[0] != Command.RESTART or not any(data[1:-1]))
 
 
 def answered(frame: bytes) -> int:
@@ -160,7 +161,8 @@ def answered_big(message: bytes) -> int:
 
 def may_send_big(data: bytes) -> bool:
     """Whether these bytes are a V2 request that can't harm the ring."""
-    return len(data) >= V2_HEADER and data[0] == 0xBC and data[1] in BigData
+    known = len(data) >= V2_HEADER and data[1] in BigData
+    return known and data == encode_big(BigData(data[1]), data[V2_HEADER:])
 
 
 def payload_of(message: bytes) -> bytes:
@@ -420,7 +422,9 @@ def big[T](parse: Callable[[bytes], T]) -> Callable[[], Decoder[T]]:
     return decode
 
 
-def day_log(days_ago: int, echo_size: int, late: Iterable[int] = ()) -> Callable[[], Decoder[Days]]:
+def day_log(
+    days_ago: int, echo_size: int, late: Collection[int] = ()
+) -> Callable[[], Decoder[Days]]:
     """Decode a day in slots (§8.1, §8.3): a header, a frame with an echo of the request, the rest.
 
     Frames of an earlier request may still be on their way: one that echoes a value of `late`
@@ -430,53 +434,64 @@ def day_log(days_ago: int, echo_size: int, late: Iterable[int] = ()) -> Callable
     def decode() -> Decoder[Days]:
         reason = None
         count = interval = 0
-        parts: dict[int, bytes] = {}
+        parts: list[bytes] = []
         while True:
             frame = _accepted((yield reason))
             reason, index = None, frame[1]
             if index == NO_DATA:
                 return {}
             if index == 0:
-                count, interval, parts = frame[2], frame[3], {}
+                count, interval, parts = frame[2], frame[3], []
                 if count < 2 or not interval or MINUTES_A_DAY % interval:
                     reason, count = "content", 0
                 continue
-            if index >= count:
+            if index != len(parts) + 1 or index >= count:
                 reason = "stray"
                 continue
             if index == 1 and unsigned(frame, 2, echo_size) in late:
                 reason, count = "late", 0
                 continue
-            parts[index] = frame[2 + echo_size if index == 1 else 2 : -1]
+            parts.append(frame[2 + echo_size if index == 1 else 2 : -1])
             if len(parts) == count - 1:
-                values = b"".join(parts[n] for n in range(1, count))
+                values = b"".join(parts)
                 return {days_ago: _slots(values[: MINUTES_A_DAY // interval], interval)}
 
     return decode
 
 
-def activity() -> Decoder[tuple[ActivityEntry, ...]]:
+def activity(
+    late: Collection[date] = (),
+) -> Callable[[], Decoder[tuple[ActivityEntry, ...]]]:
     """Decode the activity of a day: a header, then one frame a bucket, in any order (§8.2).
 
     The header says how many, and in what unit energy comes. Without it that is the one asked for.
+    All are of one date; those of a date in `late` belong to an earlier request.
     """
-    reason = None
-    factor, entries = 10, dict[int, ActivityEntry]()
-    while True:
-        frame = _accepted((yield reason))
+
+    def decode() -> Decoder[tuple[ActivityEntry, ...]]:
         reason = None
-        if frame[1] == NO_DATA:
-            return ()
-        if frame[1] == 0xF0:
-            factor, entries = 10 if frame[3] == 1 else 1, {}
-            if not frame[2]:
+        factor, entries = 10, dict[int, ActivityEntry]()
+        while True:
+            frame = _accepted((yield reason))
+            reason = None
+            if frame[1] == NO_DATA:
                 return ()
-        elif frame[5] >= frame[6] or (entry := parse_activity(frame, factor)) is None:
-            reason = "content"
-        else:
-            entries[frame[5]] = entry
-            if len(entries) == frame[6]:
-                return tuple(sorted(entries.values(), key=lambda e: e.quarter_hour_index))
+            if frame[1] == 0xF0:
+                factor, entries = 10 if frame[3] == 1 else 1, {}
+                if not frame[2]:
+                    return ()
+            elif frame[5] >= frame[6] or (entry := parse_activity(frame, factor)) is None:
+                reason = "content"
+            elif entry.date in late:
+                reason = "late"
+            else:
+                if any(other.date != entry.date for other in entries.values()):
+                    reason, entries = "late", {}
+                entries[frame[5]] = entry
+                if len(entries) == frame[6]:
+                    return tuple(sorted(entries.values(), key=lambda e: e.quarter_hour_index))
+
+    return decode
 
 
 def measured(measurement: Measurement) -> Callable[[], Decoder[tuple[int, ...]]]:
@@ -553,28 +568,27 @@ def echo_of(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp())
 
 
-def heart_rate_log(timestamp: int, days_ago: int = 0, late: Iterable[int] = ()) -> Request[Days]:
+def _ask_day[T](decode: Callable[[], Decoder[T]], command: Command, *payload: int) -> Request[T]:
+    """Return a request for a day; its repetition might be answered with what is late of it."""
+    return Request(encode(command, *payload), frozenset({command}), decode, repeat=False)
+
+
+def heart_rate_log(timestamp: int, days_ago: int = 0, late: Collection[int] = ()) -> Request[Days]:
     """Ask for the heart rate of a day, named by any of its local seconds read as UTC."""
-    return Request(
-        encode(Command.HEART_RATE_LOG, *timestamp.to_bytes(4, "little")),
-        frozenset({Command.HEART_RATE_LOG}),
-        day_log(days_ago, 4, late),
-    )
+    decode = day_log(days_ago, 4, late)
+    return _ask_day(decode, Command.HEART_RATE_LOG, *timestamp.to_bytes(4, "little"))
 
 
 def slot_log(command: Command, days_ago: int) -> Request[Days]:
     """Ask for the stress or HRV of a day (§8.3)."""
     late = frozenset(range(7)) - {days_ago}
-    return Request(encode(command, days_ago), frozenset({command}), day_log(days_ago, 1, late))
+    return _ask_day(day_log(days_ago, 1, late), command, days_ago)
 
 
-def activity_log(days_ago: int) -> Request[tuple[ActivityEntry, ...]]:
+def activity_log(days_ago: int, late: Collection[date] = ()) -> Request[tuple[ActivityEntry, ...]]:
     """Ask for the activity of a day, all its quarters, energy in the new unit (§8.2)."""
-    return Request(
-        encode(Command.ACTIVITY_LOG, days_ago, 0x0F, 0x00, 0x5F, 0x01),
-        frozenset({Command.ACTIVITY_LOG}),
-        activity,
-    )
+    payload = (days_ago, 0x0F, 0x00, 0x5F, 0x01)
+    return _ask_day(activity(late), Command.ACTIVITY_LOG, *payload)
 
 
 def sleep_log(form: bytes) -> Request[Sleeps]:

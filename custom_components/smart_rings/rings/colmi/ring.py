@@ -16,8 +16,9 @@ from datetime import date, datetime, time, timedelta
 from statistics import mean, median
 from typing import override
 
+from ..clock import SLACK
 from ..errors import RingError, RingNotSupported, RingProtocolError, RingRefused, RingTimeout
-from ..link import Channel
+from ..link import Channel, Request
 from ..models import (
     Batch,
     Capability,
@@ -151,13 +152,15 @@ class ColmiRing(Ring):
             self._pushed,
         )
         await self.link.open(self._v1)
-        if self.link.has(V2_NOTIFY):
+        # Of a link that is lost nothing can be said any more.
+        self._has_v2 = self.link.has(V2_NOTIFY)
+        if self._has_v2:
             await self.link.open(self._v2)
         self._battery: frames.Battery | None = None
         self._totals: frames.Totals | None = None
         self._clock_off = timedelta()
-        self._activity: dict[int, tuple[frames.ActivityEntry, ...]] = {}
-        self._echoes: set[int] = set()
+        self._activity: dict[date, tuple[frames.ActivityEntry, ...]] = {}
+        self._overdue: set[str] = set()
         self._last_read: datetime | None = None
         self.memory.info = RingInfo(_text(firmware), _text(hardware))
         self.memory.capabilities |= self._sure
@@ -186,8 +189,8 @@ class ColmiRing(Ring):
             await self._held(HEART_RATE)
         for log in LOGS:
             days = self._days_due(log, marks.get(log.key)) if await self._keeps(log) else []
-            if days and log.relative:
-                await self._confirm_today()
+            if days and log.relative and not await self._confirm_today():
+                continue
             for days_ago in days:
                 if self._clock_off:
                     return
@@ -248,8 +251,9 @@ class ColmiRing(Ring):
             ):
                 # Some rings say ten values and no more, some one: they have to be started again.
                 with suppress(RingTimeout):
-                    async for state in self._live_states(reading, heard):
-                        yield state
+                    async with aclosing(self._live_states(reading, heard)) as states:
+                        async for state in states:
+                            yield state
 
     @asynccontextmanager
     async def _streaming(self) -> AsyncGenerator[Reading]:
@@ -267,7 +271,7 @@ class ColmiRing(Ring):
 
     async def _live_states(
         self, reading: Reading, heard: AsyncIterator[bytes]
-    ) -> AsyncIterator[RingState]:
+    ) -> AsyncGenerator[RingState]:
         """Turn what is heard into states, until there has been no value for long."""
         loop = asyncio.get_running_loop()
         found = asked = loop.time()
@@ -324,8 +328,9 @@ class ColmiRing(Ring):
 
     def _note_interval(self, register: Register, held: Held) -> None:
         if register is HEART_RATE:
-            interval = timedelta(minutes=held["interval_min"] or 5)
-            self.memory.logging[Metric.HEART_RATE] = interval
+            # Other apps write what no ring can keep to (§6.5).
+            minutes = min(max(held["interval_min"], 5), 60)
+            self.memory.logging[Metric.HEART_RATE] = timedelta(minutes=minutes)
 
     @property
     def _sure(self) -> frozenset[Capability]:
@@ -335,13 +340,13 @@ class ColmiRing(Ring):
     def _learn(self, said: frozenset[Capability]) -> None:
         """Take over the capability bits; what needs V2 exists only where there is V2."""
         logged = {log.capability for log in LOGS if self._reaches(log)}
-        refused = {log.capability for log in LOGS if self.refuses(log.key)}
+        lacking = {log.capability for log in LOGS if self.lacks(log.key)}
         measured = {Capability(f"measure_{m}") for m in MEASUREMENTS if Capability(m) in said}
-        self.memory.capabilities = self._sure | ((said & logged) - refused) | measured
-        self.memory.notes["told"] = True
+        self.memory.capabilities = self._sure | ((said & logged) - lacking) | measured
+        self.memory.notes["said"] = sorted(said)
 
     def _reaches(self, log: Log) -> bool:
-        return not log.big or self.link.has(V2_NOTIFY)
+        return not log.big or self._has_v2
 
     async def _keeps(self, log: Log) -> bool:
         """Whether this unit keeps a log, as far as is known.
@@ -350,8 +355,10 @@ class ColmiRing(Ring):
         not every ring has is read if the ring says it records it: on what they don't know, rings
         are silent for long, and what waits for the next contact is not lost.
         """
-        if not self._reaches(log) or self.memory.notes.get("told"):
-            return self._reaches(log) and self.can(log.capability)
+        if not self._reaches(log) or self.refuses(log.key):
+            return False
+        if (said := self.memory.notes.get("said")) is not None:
+            return log.capability in self._sure or log.capability in said
         if log.capability in TOGGLES:
             held = await self._held(TOGGLES[log.capability])
             return held is not None and held["enabled"] == 1
@@ -410,29 +417,47 @@ class ColmiRing(Ring):
         slot = timedelta(minutes=log.minutes)
         return self.memory.logging.get(Metric.HEART_RATE, slot) if log is HEART_RATE_LOG else slot
 
-    async def _confirm_today(self) -> None:
+    async def _confirm_today(self) -> bool:
         """Find out whether the ring's today is ours: only activity is stored with its date.
 
-        A day without a step has none, so that an earlier one has to tell.
+        A day without a step has none, so that an earlier one has to tell. Where none ever does,
+        the ring is believed.
         """
         for days_ago in range(DAYS_KEPT):
-            if self._clock_off or await self._activity_of(days_ago) != ():
-                return
+            if self._clock_off:
+                break
+            entries = await self._activity_of(days_ago)
+            if entries is None:
+                return self.lacks(Capability.STEPS)
+            if entries:
+                break
+        return not self._clock_off
 
     async def _activity_of(self, days_ago: int) -> tuple[frames.ActivityEntry, ...] | None:
         """Return the activity of a day, asked for once a contact; notice a clock days off."""
-        if days_ago not in self._activity:
-            request = frames.activity_log(days_ago)
-            entries = await self.attempt(self._v1, request, Capability.STEPS)
+        day = self._at(days_ago, 0).date()
+        if day not in self._activity:
+            # A ring may say all of a day twice (§8.2).
+            late = {entries[0].date for entries in self._activity.values() if entries}
+            entries = await self._ask_day(frames.activity_log(days_ago, late), Capability.STEPS)
             if entries is None:
                 return None
-            self._activity[days_ago] = entries
-        expected = self._at(days_ago, 0).date()
-        for entry in self._activity[days_ago]:
-            if entry.date != expected:
-                self._clock_off = entry.date - expected
+            self._activity[day] = entries
+            if entries and entries[0].date != day:
+                self._clock_off = entries[0].date - day
                 self.dropped["clock off by days"] += 1
-        return self._activity[days_ago]
+        return self._activity[day]
+
+    async def _ask_day[T](self, request: Request[T], feature: str) -> T | None:
+        """Ask for a day of a log; after a silence not again on this link.
+
+        Its answer may still come, and does not always tell of which day it is.
+        """
+        if feature in self._overdue:
+            return None
+        if (reply := await self.attempt(self._v1, request, feature)) is None:
+            self._overdue.add(feature)
+        return reply
 
     async def read_activity(self, _: Log, days_ago: int) -> list[Record] | None:
         """Read steps, distance and energy of a day."""
@@ -457,16 +482,15 @@ class ColmiRing(Ring):
 
     async def read_heart_rate(self, log: Log, days_ago: int) -> list[Record] | None:
         """Read the heart rate of a day."""
-        echo = frames.echo_of(self._at(days_ago, 0).date())
-        late = frozenset(self._echoes - {echo})
-        self._echoes.add(echo)
-        request = frames.heart_rate_log(echo, days_ago, late)
-        return self._placed(log, await self.attempt(self._v1, request, log.key))
+        echoes = [frames.echo_of(self._at(day, 0).date()) for day in range(DAYS_KEPT)]
+        echo = echoes.pop(days_ago)
+        request = frames.heart_rate_log(echo, days_ago, echoes)
+        return self._placed(log, await self._ask_day(request, log.key))
 
     async def read_half_hours(self, log: Log, days_ago: int) -> list[Record] | None:
         """Read the stress or HRV of a day."""
         request = frames.slot_log(HALF_HOURS[log.capability], days_ago)
-        return self._placed(log, await self.attempt(self._v1, request, log.key))
+        return self._placed(log, await self._ask_day(request, log.key))
 
     async def read_days(self, log: Log, _: int) -> list[Record] | None:
         """Read a log of V2, whole."""
@@ -474,9 +498,10 @@ class ColmiRing(Ring):
 
     async def read_sleep(self, _log: Log, _days_ago: int) -> list[Record] | None:
         """Read all nights and naps, in the form of the request this firmware answers (§9.1)."""
-        asked = {f"sleep {form.hex()}": frames.sleep_log(form) for form in frames.SLEEP_FORMS}
-        for feature in [f for f in asked if self.answers(f)] or asked:
-            if (sleeps := await self.attempt(self._v2, asked[feature], feature)) is not None:
+        for form in frames.SLEEP_FORMS:
+            request = frames.sleep_log(form)
+            sleeps = await self.attempt(self._v2, request, f"sleep {form.hex()}")
+            if sleeps is not None:
                 kinds = ((sleeps.nights, False), (sleeps.naps, True))
                 found = (
                     self._sleep(session, nap=nap) for sessions, nap in kinds for session in sessions
@@ -488,9 +513,11 @@ class ColmiRing(Ring):
         """Turn days ago → (minute, value) into samples."""
         if days is None:
             return None
+        kept = {days_ago: day for days_ago, day in days.items() if days_ago < DAYS_KEPT}
+        self.dropped[f"{log.key}: out of range"] += len(days) - len(kept)
         values = (
             (self._at(days_ago, minute), value)
-            for days_ago, day in days.items()
+            for days_ago, day in kept.items()
             for minute, value in day
         )
         return list(self.readings(Metric(log.capability), values))
@@ -502,15 +529,19 @@ class ColmiRing(Ring):
             session.days_ago + session.starts_previous_day, session.start_minute_of_day
         )
         start = self.clock.utc(ring_start)
-        if start is None or not minutes:
+        if start is None or not minutes or session.days_ago >= DAYS_KEPT:
             self.dropped["sleep: time not certain"] += 1
             return None
         end = start + timedelta(minutes=minutes)
+        if end > self.clock.now() + SLACK:
+            self.dropped["sleep: still to come"] += 1
+            return None
         return Sleep(start, end, tuple(_phases(session.stages, start, end)), nap)
 
 
 def _text(value: bytes) -> str | None:
-    return value.decode("ascii", "ignore").strip("\0 ")[:32] or None
+    shown = filter(str.isprintable, value.decode("ascii", "ignore"))
+    return "".join(shown).strip()[:32] or None
 
 
 def _phases(stages: Iterable[tuple[int, int]], start: datetime, end: datetime) -> Iterator[Phase]:
