@@ -340,6 +340,23 @@ async def test_a_day_said_twice_is_no_wrong_clock() -> None:
     wearer.assert_true()
 
 
+@pytest.mark.parametrize("seconds", [-5, 5])
+async def test_clock_off_by_seconds_at_midnight(seconds: int) -> None:
+    """Whether the ring's today is ours nobody knows then: it is asked later."""
+    wearer = Wearer("r12")
+    await wearer.contact()
+    midnight = (wearer.now() + timedelta(days=1)).astimezone(ZONE).replace(hour=0, minute=0)
+    until = midnight.replace(second=0) - timedelta(seconds=seconds - 2) - wearer.now()
+    await asyncio.sleep(until.total_seconds())
+    wearer.ring.clock.jump(timedelta(seconds=seconds))
+    await wearer.contact()
+    assert Metric.STEPS not in wearer.state.latest
+    await asyncio.sleep(timedelta(hours=2).total_seconds())
+    await wearer.contact()
+    assert not wearer.memory.doubts
+    wearer.assert_true()
+
+
 async def test_without_a_dated_day_nothing_is_placed_by_the_rings_today() -> None:
     wearer = Wearer("r12")
     await wearer.contact()

@@ -52,6 +52,8 @@ HARDWARE = "00002a27-0000-1000-8000-00805f9b34fb"
 # Every client that talks at once loses the first answer now and then (§2).
 SETTLE = 0.5
 DAYS_KEPT = 7
+# A ring's clock is off by seconds, and a day of a log takes some to be read.
+UNSURE = timedelta(minutes=1)
 # While it measures, a ring says something at least once a second, if it only is that it has none.
 LIVE_SILENCE = 10
 LIVE_FRAMES = frozenset({Command.MEASURE})
@@ -192,11 +194,9 @@ class ColmiRing(Ring):
             if days and log.relative and not await self._confirm_today():
                 continue
             for days_ago in days:
-                if self._clock_off:
+                if self._clock_off or not self._same_day():
                     return
-                today = self._ring_today()
-                records = await log.read(self, log, days_ago)
-                if records is None or self._ring_today() != today:
+                if (records := await log.read(self, log, days_ago)) is None:
                     break
                 marks[log.key] = self._read_until(days_ago, log).isoformat()
                 yield Batch(records, dict(marks))
@@ -374,7 +374,7 @@ class ColmiRing(Ring):
     def _today(self) -> dict[Metric, Sample]:
         """Return the totals as counters since the ring's midnight."""
         midnight = self.clock.utc(datetime.combine(self._ring_today(), time()))
-        if self._totals is None or midnight is None or self._clock_off:
+        if self._totals is None or midnight is None or self._clock_off or not self._same_day():
             return {}
         values = {
             Metric.STEPS: self._totals.steps,
@@ -386,6 +386,11 @@ class ColmiRing(Ring):
             for metric, value in values.items()
             if plausible(metric, value)
         }
+
+    def _same_day(self) -> bool:
+        """Whether the ring's today is ours, as far as that depends on seconds."""
+        now = self.clock.ring_time()
+        return (now - UNSURE).date() == (now + UNSURE).date()
 
     def _ring_today(self) -> date:
         return self.clock.ring_time().date()
@@ -435,6 +440,8 @@ class ColmiRing(Ring):
 
     async def _activity_of(self, days_ago: int) -> tuple[frames.ActivityEntry, ...] | None:
         """Return the activity of a day, asked for once a contact; notice a clock days off."""
+        if not self._same_day():
+            return None
         day = self._at(days_ago, 0).date()
         if day not in self._activity:
             # A ring may say all of a day twice (§8.2).
