@@ -110,16 +110,11 @@ class Truth:
 
     def recording(self, figure: Callable[[Json], float | str | None]) -> str:
         """Return a figure of an oximeter's last recording, as long as it is shown."""
-        ended = [
-            recording
-            for recording in self.held["recordings"]
-            if recording["final"] and recording["duration"] >= SHORTEST_RECORDING
-        ]
         # A ring tells nothing of what it holds while it is worn.
-        if self.held["worn"] or not ended:
+        last = None if self.held["worn"] else last_recording(self.held)
+        if last is None or self.synced - datetime.fromisoformat(_end(last)) > NIGHT_HOLDS:
             return "unknown"
-        old = self.synced - datetime.fromisoformat(_end(ended[-1])) > NIGHT_HOLDS
-        value = None if old else figure(ended[-1])
+        value = figure(last)
         return "unknown" if value is None else str(value)
 
     def setting(self, names: Sequence[str], meaning: Callable[[int], str]) -> str | None:
@@ -167,6 +162,16 @@ NIGHT_FIGURES: Mapping[str, Callable[[Json], str]] = {
     "last_night_rem_sleep": lambda night: _slept(night, "rem"),
     "last_night_awake": lambda night: _slept(night, "awake"),
 }
+
+
+def last_recording(held: Json) -> Json | None:
+    """Return what an oximeter recorded last, but for a moment on a finger."""
+    whole: list[Json] = [
+        recording
+        for recording in held["recordings"]
+        if recording["final"] and recording["duration"] >= SHORTEST_RECORDING
+    ]
+    return whole[-1] if whole else None
 
 
 def _end(recording: Json) -> str:

@@ -62,7 +62,7 @@ def per_hour(recording: Recording, depth: int) -> float | None:
 
 
 FIGURES: Mapping[str, Callable[[Recording], float | None]] = {
-    "recording_duration": lambda recording: recording["duration"] / 60,
+    "recording_duration": lambda recording: recording["duration"] / HOUR,
     "recording_spo2_mean": partial(mean, metric="spo2"),
     "recording_spo2_min": lambda recording: min(known(recording, "spo2")),
     "recording_below_90": lambda recording: low(recording) * recording["interval"] / 60,

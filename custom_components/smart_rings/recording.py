@@ -43,18 +43,24 @@ class Report:
 
 
 class Figure(NamedTuple):
-    """A figure: its unit, how it is got, with how many decimals it is shown, and if at all."""
+    """A figure: its unit, how it is got, and with how many decimals, if and in what it is shown."""
 
     unit: str | None
     value: Callable[[Report], float | None]
     precision: int = 0
     enabled: bool = False
+    shown_in: str | None = None
 
 
+PER_HOUR = "/h"
 BPM = METRICS[Metric.HEART_RATE].unit
 FIGURES: Mapping[str, Figure] = {
     "recording_duration": Figure(
-        UnitOfTime.MINUTES, lambda report: report.figures.duration / MINUTE, enabled=True
+        UnitOfTime.MINUTES,
+        lambda report: report.figures.duration / MINUTE,
+        2,
+        enabled=True,
+        shown_in=UnitOfTime.HOURS,
     ),
     "recording_spo2_mean": Figure(
         PERCENTAGE, lambda report: report.figures.spo2_mean, 1, enabled=True
@@ -66,8 +72,8 @@ FIGURES: Mapping[str, Figure] = {
     "recording_below_90_share": Figure(PERCENTAGE, lambda report: report.figures.below_90_share, 1),
     "recording_drops_3": Figure(None, lambda report: report.figures.drops_3),
     "recording_drops_4": Figure(None, lambda report: report.figures.drops_4),
-    "recording_odi_3": Figure("1/h", lambda report: report.figures.odi_3, 1, enabled=True),
-    "recording_odi_4": Figure("1/h", lambda report: report.figures.odi_4, 1),
+    "recording_odi_3": Figure(PER_HOUR, lambda report: report.figures.odi_3, 1, enabled=True),
+    "recording_odi_4": Figure(PER_HOUR, lambda report: report.figures.odi_4, 1),
     "recording_o2_score": Figure(
         None, lambda report: report.summary.o2_score if report.summary else None, 1
     ),

@@ -143,6 +143,7 @@ def _recording_figure(key: str, figure: Figure) -> RingSensorDescription:
         capability=Capability.RECORDING,
         device_class=SensorDeviceClass.DURATION if figure.unit == UnitOfTime.MINUTES else None,
         native_unit_of_measurement=figure.unit,
+        suggested_unit_of_measurement=figure.shown_in,
         suggested_display_precision=figure.precision,
         entity_registry_enabled_default=figure.enabled,
         value_fn=value,

@@ -8,7 +8,6 @@ import shutil
 
 from playwright.async_api import Locator, Page, ViewportSize, async_playwright, expect
 
-from demo.check import DOMAIN
 from demo.home_assistant import PASSWORD, USER, HomeAssistant
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -76,7 +75,7 @@ async def add_discovered(page: Page, name: str) -> None:
 async def open_device(page: Page, home: HomeAssistant, address: str) -> None:
     """Open a ring's device page and wait for its entities."""
     devices = await home.websocket.call("config/device_registry/list")
-    (found,) = (d["id"] for d in devices if [DOMAIN, address] in d["identifiers"])
+    (found,) = (d["id"] for d in devices if ["bluetooth", address] in d["connections"])
     await page.goto(f"/config/devices/device/{found}")
     rows = page.locator("hui-generic-entity-row")
     await rows.first.wait_for()

@@ -16,7 +16,7 @@ from demo.home_assistant import HomeAssistant, complaints
 from demo.simulator import Simulator
 from ringsim.__main__ import DEFAULT_RINGS
 
-from .browser import VIEWPORT, find_chromium, logged_in
+from .browser import VIEWPORT, add_discovered, find_chromium, logged_in
 
 # A zone with an offset, so that a mistaken one shows.
 TIME_ZONE = "Europe/Amsterdam"
@@ -25,8 +25,15 @@ ANNA, BEN = WEARERS = "C0:DE:00:00:00:04", "C0:DE:00:00:00:02"
 MODELS = (*DEFAULT_RINGS, "r09")
 CARL = f"C0:DE:00:00:00:{len(MODELS):02X}"
 """A ring of which nobody looks at what was recorded."""
-OWN_SERIES = ("heart_rate", "blood_oxygen", "stress", "heart_rate_variability")
-EXTERNAL_SERIES = ("steps", "distance", "energy", "sleep", "deep_sleep", "rem_sleep")
+OXIMETER, WORN_OXIMETER = "C0:DE:00:00:00:06", "C0:DE:00:00:00:05"
+OWN_SERIES = {
+    **dict.fromkeys(WEARERS, ("heart_rate", "blood_oxygen", "stress", "heart_rate_variability")),
+    OXIMETER: ("heart_rate", "blood_oxygen"),
+}
+EXTERNAL_SERIES = {
+    **dict.fromkeys(WEARERS, ("steps", "distance", "energy", "sleep", "deep_sleep", "rem_sleep")),
+    OXIMETER: ("recording_duration", "recording_spo2_min", "recording_odi_3"),
+}
 # The recorder writes statistics every five minutes.
 RECORDER_TIMEOUT = 330
 
@@ -96,12 +103,13 @@ def images(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @session
-async def synced(world: tuple[HomeAssistant, Simulator]) -> datetime:
-    """Until when Home Assistant has all that the wearers' rings held."""
+async def synced(world: tuple[HomeAssistant, Simulator], window: Page) -> datetime:
+    """Until when Home Assistant has all that the wearers' rings and the oximeter held."""
     before = datetime.now(UTC)
-    home, _ = world
+    home, simulator = world
+    await add_discovered(window, simulator.rings[OXIMETER])
     await check.add(home, WEARERS)
-    for address in WEARERS:
+    for address in (OXIMETER, *WEARERS):
         await check.until_known(home, address, "last_sync")
     return before
 
@@ -121,8 +129,16 @@ async def recorded(world: tuple[HomeAssistant, Simulator], synced: datetime) -> 
 
 async def _until_written(home: HomeAssistant, simulator: Simulator) -> None:
     """Return when the rows of the days before are there; nobody announces them."""
-    own = {f"sensor.{slugify(simulator.rings[a])}_{n}" for a in WEARERS for n in OWN_SERIES}
-    external = {f"{check.DOMAIN}:{slugify(a)}_{n}" for a in WEARERS for n in EXTERNAL_SERIES}
+    own = {
+        f"sensor.{slugify(simulator.rings[address])}_{name}"
+        for address, names in OWN_SERIES.items()
+        for name in names
+    }
+    external = set()
+    for address, names in EXTERNAL_SERIES.items():
+        held = await simulator.ask("truth", ring=address)
+        key = slugify(held.get("serial", address))
+        external |= {f"{check.DOMAIN}:{key}_{name}" for name in names}
     yesterday = datetime.now(UTC) - timedelta(days=1)
     found: set[str] = set()
     while found != own | external:
