@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from .home_assistant import HomeAssistant, Json
 from .night import FIGURES
@@ -117,10 +117,12 @@ class Truth:
         value = figure(last)
         return "unknown" if value is None else str(value)
 
-    def setting(self, names: Sequence[str], meaning: Callable[[int], str]) -> str | None:
-        """Return what a setting means, by any of its names in the families."""
-        found = [self.held["settings"][name] for name in names if name in self.held["settings"]]
-        return meaning(int(found[0])) if found else None
+    def setting(self, names: Sequence[str], meaning: Callable[[Any], str]) -> str | None:
+        """Return what a setting means, by the first of its names that the ring knows."""
+        told: Json = {}
+        for part in ("settings", "goals", "display"):
+            told |= self.held.get(part) or {}
+        return next((meaning(told[name]) for name in names if name in told), None)
 
     def last_taken(self) -> str:
         """Return when an oximeter measured last: now while it is worn, else in its recording."""
@@ -180,15 +182,32 @@ def _end(recording: Json) -> str:
     return (start + timedelta(seconds=recording["duration"])).isoformat()
 
 
-def _on_off(value: int) -> str:
-    return "on" if value & 1 else "off"
+def _on_off(value: Any) -> str:
+    return "on" if int(value) & 1 else "off"
 
 
-def _named(*names: str) -> Callable[[int], str]:
-    return lambda value: names[value]
+def _named(*names: str) -> Callable[[Any], str]:
+    return lambda value: names[int(value)]
 
 
-OXIMETER_SETTINGS: Mapping[str, tuple[Sequence[str], Callable[[int], str]]] = {
+type Settings = Mapping[str, tuple[Sequence[str], Callable[[Any], str]]]
+"""What is set, by its names in the rings, and what is told of it there means."""
+
+TRACKER_SETTINGS: Settings = {
+    "brightness": (("brightness",), str),
+    "display": (("on",), _on_off),
+    "distance_goal": (("distance",), str),
+    "energy_goal": (("energy",), lambda calories: str(calories / 1000)),
+    "heart_rate_interval": (("heart_rate_interval",), str),
+    "heart_rate_logging": (("heart_rate_log",), _on_off),
+    "hrv_logging": (("hrv",), _on_off),
+    "spo2_logging": (("spo2",), _on_off),
+    "steps_goal": (("steps",), str),
+    "stress_logging": (("stress",), _on_off),
+    "temperature_logging": (("temperature",), _on_off),
+    "wearing_hand": (("hand",), str),
+}
+OXIMETER_SETTINGS: Settings = {
     "brightness": (("brightness", "LightStr"), _named("low", "medium", "high")),
     "display": (("display", "LightingMode"), _named("standard", "off", "on")),
     "pulse_alarm_high": (("pulse_high", "HRHighThr"), str),
@@ -202,6 +221,15 @@ OXIMETER_SETTINGS: Mapping[str, tuple[Sequence[str], Callable[[int], str]]] = {
 }
 
 type Expected = Mapping[str, Callable[[Truth], str | None]]
+
+
+def _settings(table: Settings) -> Expected:
+    return {
+        key: partial(Truth.setting, names=names, meaning=meaning)
+        for key, (names, meaning) in table.items()
+    }
+
+
 SHARED: Expected = {
     **dict.fromkeys(("hand_over", "live"), lambda _: "off"),
     "battery": lambda truth: str(truth.held["battery"]),
@@ -213,19 +241,17 @@ SHARED: Expected = {
 }
 OXIMETER: Expected = {
     **SHARED,
+    **_settings(OXIMETER_SETTINGS),
     **{metric: partial(Truth.live, metric=metric) for metric in ("spo2", "heart_rate", "motion")},
     **{key: partial(Truth.recording, figure=figure) for key, figure in FIGURES.items()},
-    **{
-        key: partial(Truth.setting, names=names, meaning=meaning)
-        for key, (names, meaning) in OXIMETER_SETTINGS.items()
-    },
     "last_measurement": Truth.last_taken,
     "perfusion_index": Truth.perfusion_index,
     "voltage": lambda truth: _text(truth.held.get("battery_voltage")),
     "worn": lambda truth: "on" if truth.held["worn"] else "off",
 }
-EXPECTED: Expected = {
+TRACKER: Expected = {
     **SHARED,
+    **_settings(TRACKER_SETTINGS),
     **{metric: partial(Truth.value, metric=metric) for metric in READINGS},
     **{metric: partial(Truth.today, metric=metric) for metric in COUNTERS},
     **{key: partial(Truth.night, figure=figure) for key, figure in NIGHT_FIGURES.items()},
@@ -236,7 +262,7 @@ EXPECTED: Expected = {
 
 def expected(held: Json) -> Expected:
     """Return what a ring that holds this should show."""
-    return OXIMETER if "recordings" in held else EXPECTED
+    return OXIMETER if "recordings" in held else TRACKER
 
 
 async def run(home: HomeAssistant, simulator: Simulator) -> list[Row]:
@@ -253,13 +279,13 @@ async def run(home: HomeAssistant, simulator: Simulator) -> list[Row]:
     rows: list[Row] = []
     for address in simulator.rings:
         await until_known(home, address, "last_sync")
-        await enable(home, address, expected(before[address].held))
+        await enable(home, address)
         rows += await compare(home, simulator, address, before[address])
     return rows
 
 
 async def hold_still(simulator: Simulator, address: str) -> None:
-    """Let an oximeter that is worn measure the same every second: nobody asks twice at once."""
+    """Let a worn oximeter measure the same in all seconds: it is not asked in that of the check."""
     held = await simulator.ask("truth", ring=address)
     for track, value in STILL.items() if held.get("live") and held["worn"] else ():
         await simulator.ask("set", ring=address, path=f"pinned.{track}", value=value)
@@ -300,18 +326,18 @@ async def until_known(home: HomeAssistant, address: str, key: str) -> None:
             await changes.get()
 
 
-async def enable(home: HomeAssistant, address: str, table: Expected) -> None:
-    """Enable all of a ring's entities that can be compared and are disabled by default."""
+async def enable(home: HomeAssistant, address: str) -> None:
+    """Enable all of a ring's entities that have a state and are disabled by default."""
     hidden = [
         entity
-        for key, entity in (await _registered(home, address)).items()
-        if entity["disabled_by"] and key in table
+        for entity in (await _registered(home, address)).values()
+        if entity["disabled_by"] and not _is_stateless(entity)
     ]
     for entity in hidden:
         await home.websocket.call(
             "config/entity_registry/update", entity_id=entity["entity_id"], disabled_by=None
         )
-    # Home Assistant would do it by itself half a minute later.
+    # Home Assistant would wait for half a minute. It does so too, when this ring is compared.
     for entry_id in {entity["config_entry_id"] for entity in hidden}:
         await home.rest("POST", f"config/config_entries/entry/{entry_id}/reload")
 
@@ -324,6 +350,11 @@ async def shown(home: HomeAssistant, address: str) -> dict[str, Json]:
         for key, entity in (await _registered(home, address)).items()
         if entity["entity_id"] in states and entity["entity_id"].partition(".")[0] not in STATELESS
     }
+
+
+def _is_stateless(entity: Json) -> bool:
+    domain, _, _ = entity["entity_id"].partition(".")
+    return domain in STATELESS
 
 
 async def _registered(home: HomeAssistant, address: str) -> dict[str, Json]:
