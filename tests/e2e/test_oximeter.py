@@ -78,7 +78,7 @@ async def test_added_in_the_browser_it_shows_its_last_night(
     await assert_shown(home, simulator, page, OXIMETER)
     assert await shown(page, "Charging") == "Charging"
     assert await shown(page, "Contact") == "OK"
-    await expect(row(page, "Events")).to_contain_text("Recording taken")
+    await expect(row(page, "Events")).to_contain_text("New recording")
     held = await simulator.ask("truth", ring=OXIMETER)
     about = page.locator("ha-device-info-card")
     await expect(about).to_contain_text(f"Firmware: {held['firmware']}")
@@ -120,7 +120,7 @@ async def test_taken_off_it_tells_what_it_recorded(
     for track in check.STILL:
         await simulator.ask("set", ring=WORN_OXIMETER, path=f"pinned.{track}", value=None)
     await simulator.ask("set", ring=WORN_OXIMETER, path="worn", value=False)
-    await expect(row(page, "Events")).to_contain_text("Recording taken", timeout=TOLD_MS)
+    await expect(row(page, "Events")).to_contain_text("New recording", timeout=TOLD_MS)
     await assert_shown(home, simulator, page, WORN_OXIMETER)
     recording = await last_recording(simulator, WORN_OXIMETER)
     told = (await home.states())[f"event.{slugify(simulator.rings[WORN_OXIMETER])}_events"]
