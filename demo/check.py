@@ -19,6 +19,8 @@ UNKNOWN = ("unknown", "unavailable")
 SYNC_INTERVAL = timedelta(minutes=15)
 NIGHT_HOLDS = timedelta(hours=18)
 SHORTEST_RECORDING = 600
+# How exactly the clock of an oximeter can be read over the air.
+CLOCK_READ = timedelta(seconds=2)
 # What an oximeter measures of somebody who holds still: %, bpm, movement, 0.1 %.
 STILL = {"spo2": 96, "pulse": 61, "motion": 4, "perfusion": 52}
 # These do something, or tell of what happens from now on.
@@ -128,7 +130,11 @@ class Truth:
         """Return when an oximeter measured last: now while it is worn, else in its recording."""
         if self.held["worn"]:
             return self._meanwhile(self.measured or self.since)
-        return self.recording(_end)
+        end = self.recording(_end)
+        if self.measured and end != "unknown":
+            near = abs(self.measured - datetime.fromisoformat(end)) <= CLOCK_READ
+            return self.measured.isoformat() if near else end
+        return end
 
     def last_sync(self) -> str:
         """Return when it was asked last."""
