@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
@@ -422,9 +422,10 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             await self.archive.readmit(self.key)
         cursor = {} if self._reread else await self.archive.cursor(self.key)
         try:
-            async for batch in ring.history(cursor):
-                await self.archive.commit(self.key, batch)
-                self._progress = True
+            async with aclosing(ring.history(cursor)) as batches:
+                async for batch in batches:
+                    await self.archive.commit(self.key, batch)
+                    self._progress = True
         finally:
             self._again = ring.again
         if ring.clock_due():

@@ -195,6 +195,27 @@ async def test_other_refusals_of_the_stack_are_no_matter_of_trust(
     assert not isinstance(raised.value, RingAuthError)
 
 
+async def test_without_a_link_nothing_is_known_of_the_ring(talk: Talk) -> None:
+    assert talk.link.has(NOTIFY)
+    assert not talk.link.has("another")
+    talk.client.drop()
+    for uuid in (NOTIFY, "another"):
+        with pytest.raises(RingDisconnected):
+            talk.link.has(uuid)
+
+
+async def test_frame_behind_the_loss_of_the_link_harms_nobody(talk: Talk) -> None:
+    async with aclosing(talk.channel.listen(frozenset({Command.BATTERY}), 1)) as heard:
+        first = asyncio.create_task(anext(heard))
+        await asyncio.sleep(0.1)
+        talk.client.notify(BATTERY)
+        assert await first == BATTERY
+        talk.client.drop()
+        talk.client.notify(BATTERY)
+        with pytest.raises(RingDisconnected):
+            await anext(heard)
+
+
 async def test_one_request_at_a_time(talk: Talk) -> None:
     waiting: list[bytes] = []
 

@@ -225,6 +225,19 @@ async def test_older_night_is_resumed_beside_one_that_waits(
     assert fake.served < 512
 
 
+async def test_file_in_tiny_pieces_or_far_too_large_is_not_read(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake.files[NIGHT] = SHORT + bytes(300_000)
+    await contacts.contact()
+    assert Command.READ_FILE_DATA not in fake.asked
+    fake.files[NIGHT] = SHORT
+    fake._data = lambda offset: SHORT[offset : offset + 1]  # type: ignore[method-assign]
+    await contacts.contact()
+    assert fake.asked.count(Command.READ_FILE_DATA) == 1
+    assert not contacts.records
+
+
 async def test_file_of_no_known_format_is_given_up(fake: FakeOxyII, contacts: Contacts) -> None:
     fake.files[NIGHT] = b"\7" * 600
     for _ in range(5):
@@ -233,7 +246,7 @@ async def test_file_of_no_known_format_is_given_up(fake: FakeOxyII, contacts: Co
 
 
 async def test_names_that_are_no_date_are_left_alone(fake: FakeOxyII, contacts: Contacts) -> None:
-    fake.files = {"20261399000000": SHORT, "../etc/passwd": SHORT}
+    fake.files = {"20261399000000": SHORT, "../etc/passwd": SHORT, "00010101000000": SHORT}
     await contacts.contact()
     assert Command.READ_FILE_START not in fake.asked
 
@@ -387,6 +400,22 @@ async def test_ring_whose_files_stay_silent_is_left_in_peace(
     assert not FILE_WORK & set(fake.asked)
 
 
+async def test_no_file_is_closed_of_a_ring_that_was_not_asked_whether_it_is_worn(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    """It would end the recording under way."""
+    fake.mute = {Command.FILE_LIST}
+    with pytest.raises(RingTimeout):
+        await contacts.contact()
+    fake.wear()
+    fake.asked.clear()
+    with pytest.raises(RingTimeout):
+        await contacts.contact()
+    assert Command.READ_FILE_END not in fake.asked
+    await contacts.contact()
+    assert Command.READ_FILE_END not in fake.asked
+
+
 @pytest.mark.parametrize("pads_empty", [False, True])
 async def test_encrypted_session(fake: FakeOxyII, contacts: Contacts, pads_empty: bool) -> None:
     fake.key, fake.pads_empty = KEY, pads_empty
@@ -431,8 +460,11 @@ async def test_clock_is_written_only_when_it_is_off(fake: FakeOxyII, contacts: C
     assert fake.zone == 10
 
 
-async def test_clock_that_is_no_date_is_set(fake: FakeOxyII, contacts: Contacts) -> None:
-    fake._time = lambda: bytes((0, 0, 13, 40, 0, 0, 0))  # type: ignore[method-assign]
+@pytest.mark.parametrize("shown", ["00000d28000000", "0f270c1f173b3b"], ids=["none", "9999"])
+async def test_clock_that_is_no_date_is_set(
+    fake: FakeOxyII, contacts: Contacts, shown: str
+) -> None:
+    fake._time = lambda: bytes.fromhex(shown)  # type: ignore[method-assign]
     async with contacts.open() as ring:
         await contacts.history(ring)
         assert ring.clock_due()
@@ -566,6 +598,15 @@ async def test_write_that_moves_something_else_is_an_error(
             await ring.change(setting("spo2_alarm_limit"), 90)
 
 
+async def test_setting_that_reads_back_as_nonsense_is_an_error(
+    fake: FakeOxyII, contacts: Contacts
+) -> None:
+    fake._configure = lambda *_: fake.config.__setitem__(6, 77)  # type: ignore[method-assign]
+    async with contacts.open() as ring:
+        with pytest.raises(RingProtocolError):
+            await ring.change(setting("display"), "on")
+
+
 async def test_medical_variant_and_missing_buzzer_have_no_settings(
     fake: FakeOxyII, contacts: Contacts
 ) -> None:
@@ -639,6 +680,10 @@ def test_what_erases_or_resets_has_no_name(opcode: int) -> None:
     [
         pytest.param(frames.encode(Command.SET_CONFIG, bytes(8)), id="all fields at once"),
         pytest.param(frames.encode(Command.SET_CONFIG, b"\x0b" + bytes(7)), id="unknown field"),
+        pytest.param(frames.encode(Command.SET_CONFIG, bytes(9)), id="all fields, longer"),
+        pytest.param(frames.encode(Command.SET_CONFIG, b"\x06"), id="a field without a value"),
+        pytest.param(frames.encode(Command.GET_INFO)[:-1] + b"\0", id="checksum"),
+        pytest.param(bytes.fromhex("a5e1f0000100006b"), id="complement"),
         pytest.param(frames.encode(Command.GET_INFO)[:-1], id="cut"),
         pytest.param(frames.encode(Command.GET_INFO) + frames.encode(0xE3), id="two frames"),
         pytest.param(b"", id="nothing"),

@@ -108,5 +108,20 @@ def test_what_is_no_file(data: bytes) -> None:
         parse(data)
 
 
+def test_figures_that_can_not_be_are_none() -> None:
+    for data, at in ((bytearray(format_a(50, START)), -48 + 34), (bytearray(vld(50, START)), 17)):
+        data[at : at + 2] = b"\xff\x30"
+        data[at + 4] = 101
+        data[at + 8] = 101
+        data[at + 13] = 255
+        summary = parse(bytes(data)).summary
+        assert summary
+        assert summary.avg_spo2_pct is None
+        assert summary.min_spo2_pct is None
+        assert summary.pct_time_below90 is None
+        assert summary.o2_score is None
+        assert summary.avg_heart_rate_bpm is None
+
+
 def test_header_without_a_date_has_no_start() -> None:
     assert parse(vld(1, START)[:4] + b"\x0d" + vld(1, START)[5:]).start is None

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+import json
 
 import pytest
 
 from custom_components.smart_rings.rings.errors import (
     RingDisconnected,
     RingNotSupported,
+    RingProtocolError,
     RingTimeout,
 )
 from custom_components.smart_rings.rings.models import (
@@ -163,6 +165,23 @@ async def test_late_block_is_not_taken_for_the_next(fake: FakeLegacy, contacts: 
         block = int.from_bytes(request[3:5], "little")
         if request[1] == Command.READ_CONTENT and block > 1:
             yield fake.frame(b"late", block=block - 1)
+
+    fake.stray = stray
+    await contacts.contact()
+    assert [record.data for record in contacts.records] == [FILE]
+
+
+@pytest.mark.parametrize("echoes", [True, False])
+async def test_first_block_that_comes_twice(
+    fake: FakeLegacy, contacts: Contacts, *, echoes: bool
+) -> None:
+    """Its number is 0, which a ring that echoes none says of all."""
+    fake.echoes, fake.chunk = echoes, 6000
+    fake.files[NIGHT] = FILE
+
+    def stray(request: bytes) -> Iterable[bytes]:
+        if request[1] == Command.READ_CONTENT and request[3]:
+            yield fake.frame(FILE[:6000])
 
     fake.stray = stray
     await contacts.contact()
@@ -328,6 +347,32 @@ async def test_setting_is_changed(
     async with Contacts(fake, "viatom_o2_max").open() as ring:
         assert await ring.change(setting(key), value) == value
     assert fake.values == before | {info: raw}
+
+
+async def test_setting_with_its_unit(fake: FakeLegacy, contacts: Contacts) -> None:
+    fake.values["CurMotor"] = "60%"
+    async with contacts.open() as ring:
+        assert (await ring.read_settings())["vibration"] == 60
+        assert await ring.change(setting("vibration"), 40) == 40
+
+
+async def test_setting_that_reads_back_as_nonsense_is_an_error(
+    fake: FakeLegacy, contacts: Contacts
+) -> None:
+    fake._sync = lambda values: fake.values.update(CurMotor="?")  # type: ignore[method-assign, misc]
+    async with contacts.open() as ring:
+        with pytest.raises(RingProtocolError):
+            await ring.change(setting("vibration"), 40)
+
+
+@pytest.mark.parametrize("shown", ["9999-12-31,23:59:59", "1999-12-31,23:59:59", "x"])
+def test_info_of_an_absurd_clock_and_version(shown: str) -> None:
+    said = frames.parse_info(
+        json.dumps({"SN": "1", "CurTIME": shown, "SoftwareVer": "9" * 7000}).encode()
+    )
+    assert said
+    assert said.clock is None
+    assert said.firmware == "9" * 32
 
 
 async def test_fine_vibration(fake: FakeLegacy) -> None:

@@ -115,7 +115,11 @@ class Link:
 
     def has(self, uuid: str) -> bool:
         """Whether the ring has this characteristic."""
-        return self.client.services.get_characteristic(uuid) is not None
+        # Without a link some backends know no services, and some an empty collection.
+        if self.lost.is_set() or not self.client.is_connected:
+            raise RingDisconnected("The link was lost")
+        with self._translated():
+            return self.client.services.get_characteristic(uuid) is not None
 
     async def read(self, uuid: str) -> bytes:
         """Read a characteristic; empty where the ring has none."""
@@ -288,10 +292,11 @@ class _Stream:
         self.frames: asyncio.Queue[bytes] = asyncio.Queue(STREAM_SIZE)
 
     def put(self, frame: bytes) -> None:
-        """Take a frame; the oldest gives way."""
-        if self.frames.full():
-            self.frames.get_nowait()
-        self.frames.put_nowait(frame)
+        """Take a frame; the oldest gives way. Nothing is taken behind the loss of the link."""
+        with suppress(asyncio.QueueShutDown):
+            if self.frames.full():
+                self.frames.get_nowait()
+            self.frames.put_nowait(frame)
 
 
 class _Pending[T]:

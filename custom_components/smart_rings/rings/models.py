@@ -32,8 +32,8 @@ class MetricInfo(NamedTuple):
 
 
 METRICS: Mapping[Metric, MetricInfo] = {
-    Metric.HEART_RATE: MetricInfo("bpm", 30, 220),
-    Metric.SPO2: MetricInfo("%", 70, 100),
+    Metric.HEART_RATE: MetricInfo("bpm", 20, 250),
+    Metric.SPO2: MetricInfo("%", 50, 100),
     Metric.HRV: MetricInfo("ms", 1, 250),
     Metric.STRESS: MetricInfo("", 1, 99),
     Metric.TEMPERATURE: MetricInfo("°C", 25, 42),

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .errors import RingProtocolError
-from .models import Metric, Recording, RecordingFormat
-
-# What the sensor can mean (oxyii.md §7.1); anything else is no reading.
-SPO2 = range(50, 101)
-PULSE = range(20, 251)
+from .models import Metric, Recording, RecordingFormat, plausible
 
 # Bits of `Stored.alarms`; format A has the first two at the same place.
 SPO2_ALARM, PULSE_ALARM, MOTION_ALARM, INVALID_ALARM = 0x80, 0x40, 0x20, 0x10
@@ -26,8 +22,8 @@ INTERVALS = (1, 2, 4)
 RECORDED = (Metric.SPO2, Metric.HEART_RATE)
 """The metrics whose readings a recording holds."""
 
-_KEEP_SPO2 = bytes(value if value in SPO2 else 0 for value in range(256))
-_KEEP_PULSE = bytes(value if value in PULSE else 0 for value in range(256))
+_KEEP_SPO2 = bytes(value if plausible(Metric.SPO2, value) else 0 for value in range(256))
+_KEEP_PULSE = bytes(value if plausible(Metric.HEART_RATE, value) else 0 for value in range(256))
 _MOTION = bytes(value & 0x3F for value in range(256))
 _ALARMS = bytes(value & 0xC0 for value in range(256))
 
@@ -42,7 +38,7 @@ class Summary:
     min_spo2_pct: int | None
     drops_ge3_count: int
     drops_ge4_count: int
-    pct_time_below90: int
+    pct_time_below90: int | None
     time_below90_s: int
     events_below90_count: int
     o2_score: float | None
@@ -101,16 +97,16 @@ def parse_trailer(data: bytes) -> tuple[Summary, int]:
     figures = Summary(
         duration_s=count * data[16] or None,
         asleep_s=_u(data, 32, 2),
-        avg_spo2_pct=data[34] or None,
-        min_spo2_pct=data[35] or None,
+        avg_spo2_pct=_KEEP_SPO2[data[34]] or None,
+        min_spo2_pct=_KEEP_SPO2[data[35]] or None,
         drops_ge3_count=data[36],
         drops_ge4_count=data[37],
-        pct_time_below90=data[38],
+        pct_time_below90=_percent(data[38]),
         time_below90_s=_u(data, 39, 2),
         events_below90_count=data[41],
         o2_score=_score(data[42]),
         steps_count=_u(data, 43, 4),
-        avg_heart_rate_bpm=data[47] or None,
+        avg_heart_rate_bpm=_KEEP_PULSE[data[47]] or None,
     )
     return figures, count
 
@@ -171,16 +167,16 @@ def _parse_vld(data: bytes) -> Stored:
         Summary(
             duration_s=duration,
             asleep_s=_u(data, 15, 2) or None,
-            avg_spo2_pct=data[17] or None,
-            min_spo2_pct=data[18] or None,
+            avg_spo2_pct=_KEEP_SPO2[data[17]] or None,
+            min_spo2_pct=_KEEP_SPO2[data[18]] or None,
             drops_ge3_count=data[19],
             drops_ge4_count=data[20],
-            pct_time_below90=data[21],
+            pct_time_below90=_percent(data[21]),
             time_below90_s=_u(data, 22, 2),
             events_below90_count=data[24],
             o2_score=_score(data[25]),
             steps_count=_u(data, 26, 4),
-            avg_heart_rate_bpm=data[30] or None,
+            avg_heart_rate_bpm=_KEEP_PULSE[data[30]] or None,
         ),
         finished=True,
     )
@@ -225,7 +221,12 @@ def _low_bytes(low: bytes, high: bytes) -> bytes:
 
 
 def _score(value: int) -> float | None:
-    return None if value == 0xFF else value / 10
+    """Return an O2 score, which is 10 at best; 255 is none."""
+    return value / 10 if value <= 100 else None
+
+
+def _percent(value: int) -> int | None:
+    return value if value <= 100 else None
 
 
 def _u(data: bytes, at: int, size: int) -> int:

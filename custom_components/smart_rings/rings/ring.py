@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -72,8 +72,11 @@ class Ring(ABC):
         """Read what the ring says of itself now."""
 
     @abstractmethod
-    def history(self, cursor: Cursor) -> AsyncIterator[Batch]:
-        """Read what was recorded since the cursor, a batch as soon as it is complete."""
+    def history(self, cursor: Cursor) -> AsyncGenerator[Batch]:
+        """Read what was recorded since the cursor, a batch as soon as it is complete.
+
+        To be closed (`aclosing`): then the ring is told when nothing more is read.
+        """
 
     @abstractmethod
     async def set_time(self) -> None:

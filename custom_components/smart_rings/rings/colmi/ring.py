@@ -183,7 +183,7 @@ class ColmiRing(Ring):
         )
 
     @override
-    async def history(self, cursor: Cursor) -> AsyncIterator[Batch]:
+    async def history(self, cursor: Cursor) -> AsyncGenerator[Batch]:
         marks = dict(cursor)
         if marks:
             self._last_read = self.clock.utc(datetime.fromisoformat(max(marks.values())))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import override
 
 from ..link import Framer
-from ..recordings import PULSE, SPO2
+from ..models import Metric, plausible
 
 HEADER = 7
 
@@ -45,7 +45,9 @@ def allows(data: bytes, marker: int, opcodes: Collection[int]) -> bool:
         len(data) > HEADER
         and data[0] == marker
         and data[1] in opcodes
+        and data[1] ^ data[2] == 0xFF
         and len(data) == _size(data, 0)
+        and crc8(data[:-1]) == data[-1]
     )
 
 
@@ -146,12 +148,12 @@ CHARGING = 1
 
 def spo2(value: int) -> int | None:
     """Return a plausible SpO2; 0, 127 and 255 are none."""
-    return value if value in SPO2 else None
+    return value if plausible(Metric.SPO2, value) else None
 
 
 def pulse(value: int) -> int | None:
     """Return a plausible pulse; 0, 255, 511 and 65535 are none."""
-    return value if value in PULSE else None
+    return value if plausible(Metric.HEART_RATE, value) else None
 
 
 def perfusion_index(value: int) -> float | None:
@@ -172,9 +174,14 @@ def percent(value: int) -> int | None:
 def calendar(data: bytes) -> datetime | None:
     """Read u16 year, month, day, hour, minute, second; `None` where that is no date."""
     try:
-        return datetime(word(data, 0), *data[2:7])  # noqa: DTZ001 - a ring's clock is naive
+        return believable(datetime(word(data, 0), *data[2:7]))  # noqa: DTZ001 - a ring's clock is naive
     except TypeError, ValueError:
         return None
+
+
+def believable(at: datetime) -> datetime | None:
+    """Return a time that a ring may show, and that can be reckoned with."""
+    return at if 2000 <= at.year < 2100 else None
 
 
 def name_time(name: str) -> datetime | None:
@@ -182,6 +189,6 @@ def name_time(name: str) -> datetime | None:
     if len(name) != 14 or not name.isascii() or not name.isdigit():
         return None
     try:
-        return datetime.strptime(name, "%Y%m%d%H%M%S")  # noqa: DTZ007 - a ring's clock is naive
+        return believable(datetime.strptime(name, "%Y%m%d%H%M%S"))  # noqa: DTZ007 - as above
     except ValueError:
         return None

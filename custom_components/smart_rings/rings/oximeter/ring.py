@@ -38,8 +38,8 @@ from .frames import CHARGING, Live, name_time
 PIECE = 20
 # The ring is not ready for a request at once (§3.3).
 SETTLE = 0.5
-MAX_FILE = 2_000_000
-"""The most bytes a stored file may claim to have (§8.1)."""
+# A ring that hands out a file in smaller pieces would be asked for ever.
+SMALLEST_BLOCK = 8
 
 # The ring's clock is written when it is off by more than this; it drifts seconds in a day.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -187,6 +187,8 @@ class OximeterRing(Ring):
     )
     resumes: ClassVar[bool] = False
     """Whether a file can be read from any offset on."""
+    largest: ClassVar[int] = 2_000_000
+    """The most bytes a stored file may claim to have (§8.1)."""
 
     @override
     async def open(self) -> None:
@@ -320,6 +322,8 @@ class OximeterRing(Ring):
                     break  # its size was not what can be read (oxyii.md §5.3)
                 data += block[: size - len(data)]
                 self._taken += len(block)
+                if len(block) < SMALLEST_BLOCK:
+                    break
                 if self.resumes and len(data) - noted >= CHECKPOINT:
                     noted = len(data)
                     marks.part = (name, bytes(data))
@@ -370,7 +374,7 @@ class OximeterRing(Ring):
         """Open a file, and close it whatever happens; gives its size in bytes."""
         try:
             size = await self._open_file(name)
-            if not 0 < size <= MAX_FILE:
+            if not 0 < size <= self.largest:
                 raise RingProtocolError(f"{name} has {size} bytes")
             yield size
         finally:
@@ -388,6 +392,13 @@ class OximeterRing(Ring):
             ring_time, None if since is None else datetime.fromtimestamp(since, UTC)
         )
         self.memory.notes["clock_read"] = self.clock.now().timestamp()
+
+    @staticmethod
+    def _read_back(settings: Mapping[str, Value], setting: Setting) -> Value:
+        """Return what the ring says a setting is after it was written."""
+        if (value := settings.get(setting.key)) is None:
+            raise RingProtocolError(f"What {setting.key} is now makes no sense")
+        return value
 
     def _unsolicited(self, _: bytes) -> None:
         """Count what nobody asked for: a push, or an answer that came too late."""

@@ -99,8 +99,11 @@ def may_send(data: bytes) -> bool:
     """Whether these bytes are a request that can't harm the ring."""
     if not allows(data, MARKER, frozenset(Command)):
         return False
+    if data[1] != Command.SET_CONFIG:
+        return True
     # Field 0 overwrites the whole configuration; in an encrypted session it can't be seen here.
-    return data[1] != Command.SET_CONFIG or len(data) != 16 or data[7] in Field
+    payload = payload_of(data)
+    return len(payload) == AES_BLOCK or (len(payload) == 8 and payload[0] in Field)
 
 
 @dataclass(frozen=True, slots=True)

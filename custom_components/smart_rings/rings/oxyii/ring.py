@@ -118,6 +118,8 @@ class OxyIIRing(OximeterRing):
         Setting("storage_interval", SettingKind.SELECT, options=tuple(STORAGE_INTERVALS)),
     )
     resumes = True
+    # Twice what the longest recording has (§10.2).
+    largest = 216_000
 
     @override
     async def open(self) -> None:
@@ -184,7 +186,7 @@ class OxyIIRing(OximeterRing):
         after = await self._ask(frames.config())
         if _without(before.raw, row.offset) != _without(after.raw, row.offset):
             raise RingProtocolError(f"Writing {row.key} changed something else, too")
-        return self._settings_of(after)[setting.key]
+        return self._read_back(self._settings_of(after), setting)
 
     def _settings_of(self, config: frames.Config) -> dict[str, Value]:
         """Return the settings this model has."""
@@ -249,8 +251,11 @@ class OxyIIRing(OximeterRing):
     @override
     async def _list(self) -> list[str]:
         # After a recording the list is silent until its file was closed, sometimes twice (§10.1).
-        for _ in range(2):
-            await self._free()
+        # That would end the recording of a ring which is worn, and may be where nobody asked (§6).
+        closable = self._worn is False
+        for _ in range(2 if closable else 1):
+            if closable:
+                await self._free()
             with suppress(RingTimeout):
                 return list(await self._ask(frames.file_list()))
         raise self._silence("The file list is silent")

@@ -13,6 +13,7 @@ from ..oximeter.frames import (
     Live,
     MarkedFramer,
     allows,
+    believable,
     motion,
     name_time,
     payload_of,
@@ -27,6 +28,7 @@ from ..oximeter.frames import encode as encode_frame
 REQUEST, REPLY = 0xAA, 0x55
 MAX_PAYLOAD = 8192
 OK = 0
+MAX_VERSION = 32
 TIME_FORMAT = "%Y-%m-%d,%H:%M:%S"
 # Replies don't tell what they answer (§3); there is one request under way, ever.
 ANSWER = 0
@@ -99,12 +101,13 @@ def parse_info(payload: bytes) -> Info | None:
         return None
     clock = None
     with suppress(ValueError):
-        clock = datetime.strptime(values.get("CurTIME", ""), TIME_FORMAT)  # noqa: DTZ007
+        clock = believable(datetime.strptime(values.get("CurTIME", ""), TIME_FORMAT))  # noqa: DTZ007
     hardware = " ".join(filter(None, (values.get("Model"), values.get("HardwareVer"))))
+    firmware = values.get("SoftwareVer", "")
     return Info(
         serial,
-        values.get("SoftwareVer"),
-        hardware or None,
+        firmware[:MAX_VERSION] or None,
+        hardware[:MAX_VERSION] or None,
         values.get("BranchCode", ""),
         clock,
         parse_files(values),
@@ -221,6 +224,7 @@ class Blocks:
     def __init__(self) -> None:
         """Know nothing of the ring yet."""
         self._echoes: bool | None = None
+        self._before = b""
 
     def read(self, block: int) -> Request[bytes]:
         """Ask for a block. Repeated only where a late answer can't pass for another block."""
@@ -234,14 +238,20 @@ class Blocks:
 
     def _decode(self, block: int) -> Decoder[bytes]:
         frame = yield None
-        while frame[1] == OK and not self._belongs(block, word(frame, 3)):
+        while frame[1] == OK and not self._belongs(block, frame):
             frame = yield "block"
+        self._before = payload_of(frame)
         return checked(frame)
 
-    def _belongs(self, asked: int, said: int) -> bool:
-        if self._echoes is None and asked and said in (0, asked):
-            self._echoes = said == asked
-        return said == (asked if self._echoes else 0)
+    def _belongs(self, asked: int, frame: bytes) -> bool:
+        said = word(frame, 3)
+        if self._echoes is None and asked:
+            if said == asked:
+                self._echoes = True
+            # The first block sent twice says 0 as well.
+            elif said == 0 and payload_of(frame) != self._before:
+                self._echoes = False
+        return said == (0 if self._echoes is False else asked)
 
 
 def _ask[T](

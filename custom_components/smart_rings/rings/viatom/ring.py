@@ -67,6 +67,11 @@ class Key:
         """Return the key of PARA_SYNC."""
         return "Set" + self.info.removeprefix("Cur")
 
+    def raw(self, said: frames.Info) -> int | None:
+        """Return the number INFO says, `None` where it says none."""
+        text = said.values.get(self.info, "").removesuffix("%")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
 
 KEYS = (
     Key(SPO2_VIBRATION, "OxiSwitch", Code(bit=0)),
@@ -129,9 +134,9 @@ class ViatomRing(OximeterRing):
         before = await self._ask_info()
         if key is None or setting.key not in self._settings_of(before):
             raise RingNotSupported(setting.key)
-        raw = key.code.change(int(before.values[key.info]), value)
+        raw = key.code.change(key.raw(before) or 0, value)
         await self._channel.request(frames.para_sync({key.write: str(raw)}))
-        return self._settings_of(await self._ask_info())[setting.key]
+        return self._read_back(self._settings_of(await self._ask_info()), setting)
 
     def _settings_of(self, said: frames.Info) -> dict[str, Value]:
         """Return the settings whose key this unit has, as it has them."""
@@ -140,10 +145,8 @@ class ViatomRing(OximeterRing):
         missing = self._missing(said.branch)
         found: dict[str, Value] = {}
         for key in KEYS:
-            text = said.values.get(key.info, "").removesuffix("%")
-            if key.key in missing or not (text.isascii() and text.isdigit() and len(text) < 6):
-                continue
-            if (value := key.code.read(int(text))) is not None:
+            raw = None if key.key in missing else key.raw(said)
+            if raw is not None and (value := key.code.read(raw)) is not None:
                 found[key.key] = value
         return found
 
