@@ -1,5 +1,6 @@
 """An oximeter's nights in Home Assistant: taken once, whole, and told as they were."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 import threading
 from typing import Any
@@ -9,10 +10,12 @@ from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.helpers import entity_registry as er
 import pytest
 
+from custom_components.smart_rings.archive import Archive
 from custom_components.smart_rings.recording import Report
 from custom_components.smart_rings.rings.models import Metric, Recording
 from demo.night import FIGURES
-from ringsim.rings.oximeter import Oximeter
+from ringsim.rings.oximeter import Oximeter, Request
+from ringsim.rings.oxyii import CLOSE
 from tests.air import ADVERTISING, Air, key_of, oximeter
 
 MODELS = ("o2ring", "sleepu", "o2ring_s", "o2ring_s_aes", "s8_aw", "shqo2pro")
@@ -195,6 +198,30 @@ async def test_nights_over_a_link_that_is_cut_again_and_again(air: Air, cut: int
     assert await taken(air, ring) == held(ring)
     assert len(air.contacts(ring)) > 5
     assert not failed, "one trouble is told once"
+
+
+async def test_a_file_that_can_not_be_kept_is_closed(
+    air: Air, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ring whose file is left open keeps silent on its files."""
+    ring = oximeter("o2ring_s")
+    codes: list[int] = []
+    answer = ring.answer
+
+    def watched(request: Request) -> Iterable[bytes]:
+        codes.append(request.code)
+        return answer(request)
+
+    with (
+        patch.object(ring, "answer", watched),
+        patch.object(Archive, "commit", side_effect=OSError("disk full")),
+    ):
+        await air.add(ring)
+        await air.passes(minutes=2)
+    assert "disk full" in caplog.text
+    assert codes[-1] == CLOSE
+    await air.passes(minutes=30)
+    assert await taken(air, ring) == held(ring)
 
 
 async def test_a_night_read_again_changes_nothing(air: Air) -> None:

@@ -359,7 +359,8 @@ async def test_setting_with_its_unit(fake: FakeLegacy, contacts: Contacts) -> No
 async def test_setting_that_reads_back_as_nonsense_is_an_error(
     fake: FakeLegacy, contacts: Contacts
 ) -> None:
-    fake._sync = lambda values: fake.values.update(CurMotor="?")  # type: ignore[method-assign, misc]
+    info = fake.info
+    fake.info = lambda: info() | {"CurMotor": "?"} if 0x16 in fake.asked else info()  # type: ignore[method-assign]
     async with contacts.open() as ring:
         with pytest.raises(RingProtocolError):
             await ring.change(setting("vibration"), 40)
