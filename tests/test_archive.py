@@ -16,6 +16,7 @@ import pytest
 from custom_components.smart_rings.archive import (
     EPOCH,
     Archive,
+    ArchiveError,
     ArchiveTooNew,
     Changes,
     SleepChange,
@@ -161,7 +162,7 @@ async def test_a_failure_in_the_middle_leaves_nothing(archive: Archive) -> None:
     await archive.commit(RING, batch(heart_rate(0, 60), day=1))
     before = await archive.content_hash(RING), await archive.stale()
     poisoned = Sample(Metric.SPO2, DAY, float("nan"))  # SQLite keeps it as NULL, which is refused
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(ArchiveError):
         await archive.commit(
             RING, batch(heart_rate(0, 99), sleep(0, 6), steps(0, 1), poisoned, day=2)
         )
@@ -486,7 +487,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
     broken = (*archive_file.MIGRATIONS, ("DELETE FROM ring", "no SQL"))
     with monkeypatch.context() as patch:
         patch.setattr(archive_file, "MIGRATIONS", broken)
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(ArchiveError):
             await Archive.open(path)
 
     again = await Archive.open(path)
@@ -550,7 +551,7 @@ async def test_a_damaged_file_is_set_aside_and_work_goes_on(
 
 
 async def test_a_file_that_cannot_be_opened_is_not_set_aside(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(ArchiveError):
         await Archive.open(tmp_path / "missing" / "smart_rings.db")
 
 

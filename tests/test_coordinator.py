@@ -5,17 +5,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 import logging
+import sqlite3
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_MODEL, STATE_OFF, STATE_ON, STATE_UNKNOWN
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.smart_rings.archive import Archive
+from custom_components.smart_rings.archive import Archive, ArchiveError, write
 from custom_components.smart_rings.const import DOMAIN
+from custom_components.smart_rings.contact import ContactError
 from custom_components.smart_rings.rings.models import Metric, RingMemory
 from ringsim.rings.base import Faults
 from ringsim.rings.colmi import V1_NOTIFY, V2_NOTIFY, ColmiRing, frame
@@ -352,14 +355,40 @@ async def test_an_error_of_the_archive(air: Air, caplog: pytest.LogCaptureFixtur
     caplog.clear()
     await air.passes(minutes=5)
     with (
-        patch.object(Archive, "remember", side_effect=OSError("disk full")),
-        pytest.raises(OSError, match="disk full"),
+        patch.object(Archive, "remember", side_effect=ArchiveError("disk full")),
+        pytest.raises(ContactError) as caught,
     ):
         await air.press(ring, "sync")
-    assert "disk full" in caplog.text
+    assert caught.value.translation_key == "not_kept"
+    assert caught.value.translation_placeholders == {"name": ring.name, "detail": "disk full"}
     assert not air.radio.links
+    assert air.value(ring, "contact") == "not_kept"
     await air.passes(minutes=20)
     assert await recorded(air, ring) == truth(ring)
+    assert air.value(ring, "contact") == "ok"
+
+
+async def test_a_full_disk_lets_the_ring_be_tried_ever_less_often(
+    air: Air, caplog: pytest.LogCaptureFixture
+) -> None:
+    ring = virtual()
+    entry = await air.add(ring)
+    before, since = len(air.contacts(ring)), air.value(ring, "last_sync")
+    full = sqlite3.OperationalError("database or disk is full")
+    with (
+        patch.object(write, "commit", side_effect=full),
+        patch.object(write, "remember", side_effect=full),
+    ):
+        await air.passes(hours=6)
+        assert air.value(ring, "contact") == "not_kept"
+        assert air.value(ring, "last_sync") == since
+        assert entry.runtime_data.failures == len(air.contacts(ring)) - before <= 10
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        assert ir.async_get(air.hass).async_get_issue(DOMAIN, f"not_kept_{entry.entry_id}")
+    await air.passes(hours=1, minutes=5)
+    assert air.value(ring, "contact") == "ok"
+    assert await recorded(air, ring) == truth(ring)
+    assert not ir.async_get(air.hass).async_get_issue(DOMAIN, f"not_kept_{entry.entry_id}")
 
 
 async def test_a_ring_that_turns_out_to_speak_otherwise(air: Air) -> None:

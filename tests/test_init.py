@@ -2,8 +2,10 @@
 
 import asyncio
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 import sqlite3
+from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import STATE_OFF, STATE_UNAVAILABLE
@@ -125,6 +127,7 @@ async def test_a_damaged_archive(air: Air, hass_config_dir: str) -> None:
     assert air.value(ring, "battery") == str(ring.battery)
     issue = ir.async_get(air.hass).async_get_issue(DOMAIN, "archive_damaged")
     assert issue
+    assert issue.is_persistent  # the next start finds a file that is whole
     assert issue.translation_placeholders
     kept = file.with_name(issue.translation_placeholders["file"])
     assert kept.exists()
@@ -139,10 +142,30 @@ def _make_newer(file: str) -> None:
 async def test_an_archive_of_a_newer_version_is_left_alone(air: Air, hass_config_dir: str) -> None:
     file = str(Path(hass_config_dir, ".storage", f"{DOMAIN}.db"))
     _make_newer(file)
-    assert not await async_setup_component(air.hass, DOMAIN, {})
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.heard(ring)
+    assert not await air.hass.config_entries.async_setup(entry.entry_id)
     assert ir.async_get(air.hass).async_get_issue(DOMAIN, "archive_too_new")
     with closing(sqlite3.connect(file)) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("treasure",)]
+
+
+async def test_an_archive_that_is_locked_is_waited_for(air: Air, hass_config_dir: str) -> None:
+    """As another program does that looks into it, or copies it."""
+    ring = virtual()
+    entry = air.entry(ring)
+    await air.heard(ring)
+    file = str(Path(hass_config_dir, ".storage", f"{DOMAIN}.db"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with patch.object(sqlite3, "connect", partial(sqlite3.connect, timeout=0)):
+            assert not await air.hass.config_entries.async_setup(entry.entry_id)
+        assert str(entry.state) == "ConfigEntryState.SETUP_RETRY"
+        assert entry.error_reason_translation_key == "archive_failed"
+    await air.passes(minutes=1)
+    assert entry.state is ConfigEntryState.LOADED
+    assert air.value(ring, "battery") == str(ring.battery)
 
 
 async def test_without_entries_nothing_happens(air: Air) -> None:

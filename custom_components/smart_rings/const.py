@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homeassistant.const import UnitOfTime
 from homeassistant.util.hass_dict import HassKey
 from homeassistant.util.signal_type import SignalTypeFormat
 
-from .archive import Archive
+if TYPE_CHECKING:
+    from .archive import Archive
 
 DOMAIN = "smart_rings"
 DATA_ARCHIVE: HassKey[Archive] = HassKey(DOMAIN)

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     NOT_SUPPORTED = "not_supported"
     NEEDS_KEY = "needs_key"
+    NOT_KEPT = "not_kept"
     PAUSED = "paused"
     UNLOADED = "unloaded"
     NOT_WORN = "not_worn"

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
@@ -21,7 +21,7 @@ from homeassistant.components.bluetooth import (
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, CONF_MODEL, CONF_NAME
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.exceptions import ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, DeviceInfo
 from homeassistant.helpers.dispatcher import async_dispatcher_send
@@ -29,7 +29,7 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from .archive import RECORDING, Archive
+from .archive import RECORDING, Archive, ArchiveError
 from .const import (
     CONF_HAND_OVER_DURATION,
     CONF_LIVE_DURATION,
@@ -341,15 +341,16 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     @override
     async def _async_setup(self) -> None:
+        try:
+            await self._restore()
+        except ArchiveError as err:
+            raise not_ready(err) from err
+
+    async def _restore(self) -> None:
         stored = await self.archive.memory(self.key)
         address = self.contact.address
         if not stored and not async_ble_device_from_address(self.hass, address, connectable=True):
-            error = self.contact.unreachable(Reason.OUT_OF_RANGE)
-            raise ConfigEntryNotReady(
-                translation_domain=DOMAIN,
-                translation_key=error.reason,
-                translation_placeholders=error.translation_placeholders,
-            )
+            raise not_ready(self.contact.unreachable(Reason.OUT_OF_RANGE))
         for name, kept in KEPT.items():
             if (value := stored.get(name)) is not None:
                 setattr(self, name, kept.load(value))
@@ -378,6 +379,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         try:
             async with self.talk() as ring:
                 await self._read(ring)
+            with self._keeping():
+                await self._announce()
         except ContactError as err:
             if err.reason in (Reason.OUT_OF_RANGE, Reason.PAUSED, Reason.UNLOADED):
                 self.error = err
@@ -388,14 +391,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             # What is taken bit by bit over a bad link is no reason to try less often.
             self.failures = 1 if self._progress else self.failures + 1
             self._seems_gone = True
-            await self._keep()
+            await self._try_to_keep()
         else:
             self.error = None
             if self.failures:
                 _LOGGER.info("Contact with %s is back", self.name)
                 self._end_failure()
-                await self._keep()
-            await self._announce()
+                await self._try_to_keep()
         self._returned = False
 
     async def _confirm_failure(self, err: ContactError) -> None:
@@ -404,7 +406,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self.failing_since = self.failing_since or now
         told = SYNC_FAILED in self.announced
         self.announced.setdefault(SYNC_FAILED, now)
-        await self._keep()
+        await self._try_to_keep()
         if not told:
             self.tell(SYNC_FAILED, {"reason": err.reason})
 
@@ -438,6 +440,12 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
     @asynccontextmanager
     async def talk(self, *, live: bool = False, back: bool = False) -> AsyncIterator[Ring]:
         """Open a contact; what was learned in it is kept, however it ends."""
+        with self._keeping():
+            async with self._talk(live=live, back=back) as ring:
+                yield ring
+
+    @asynccontextmanager
+    async def _talk(self, *, live: bool, back: bool) -> AsyncIterator[Ring]:
         self._talks.add(over := asyncio.Event())
         model = self.model
         try:
@@ -463,6 +471,19 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         entries.async_update_entry(entry, data={**entry.data, CONF_MODEL: model.key})
         if entry.state is ConfigEntryState.LOADED:
             entries.async_schedule_reload(entry.entry_id)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Take what can't be kept for a contact that failed."""
+        try:
+            yield
+        except ArchiveError as err:
+            raise self.contact.error(Reason.NOT_KEPT, err.detail) from err
+
+    async def _try_to_keep(self) -> None:
+        """Keep what matters after a restart only."""
+        with suppress(ArchiveError):
+            await self._keep()
 
     async def _keep(self) -> None:
         recorded = {
@@ -519,8 +540,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         ]
         if not news:
             return
-        self.announced |= {name: record.end for name, record, _ in news}
-        await self._keep()
+        told = self.announced
+        self.announced = {**told, **{name: record.end for name, record, _ in news}}
+        try:
+            await self._keep()
+        except ArchiveError:
+            self.announced = told
+            raise
         for name, record, data in news:
             times = {"start": record.start.isoformat(), "end": record.end.isoformat()}
             self.tell(f"{name}_recorded", {**times, **data})
@@ -609,6 +635,15 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
             doubled = soonest * (1 << min(self.failures - 1, 8))
             return min(doubled, max(MAX_BACKOFF, self.interval))
         return self._again or self.interval
+
+
+def not_ready(err: HomeAssistantError) -> ConfigEntryNotReady:
+    """Return what lets Home Assistant try an entry again later, with the words of an error."""
+    return ConfigEntryNotReady(
+        translation_domain=err.translation_domain,
+        translation_key=err.translation_key,
+        translation_placeholders=err.translation_placeholders,
+    )
 
 
 def _newest(known: Mapping[Metric, Sample], said: Mapping[Metric, Sample]) -> dict[Metric, Sample]:

@@ -1,7 +1,7 @@
 """Values as they are measured, as long as somebody wants to see them."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 import logging
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
+from .archive import ArchiveError
 from .const import DOMAIN
 from .contact import ContactError, GaveWay, Reason
 from .rings.models import Metric, RingState, Sample
@@ -109,7 +110,8 @@ class Live:
             self._show()
             if not self._began.done():
                 self._began.set_result(None)
-            await self._keep()
+            with suppress(ArchiveError):
+                await self._keep()
         self._tell("live_ended", reason)
 
     async def _hold(self) -> None:

@@ -34,6 +34,10 @@ def _key_refused(coordinator: RingCoordinator) -> bool:
     return coordinator.error is not None and coordinator.error.reason is Reason.NEEDS_KEY
 
 
+def _not_kept(coordinator: RingCoordinator) -> bool:
+    return coordinator.error is not None and coordinator.error.reason is Reason.NOT_KEPT
+
+
 def _left(coordinator: RingCoordinator) -> timedelta | None:
     """Return how long it takes until the ring overwrites what was not read."""
     keeps, last = family_of(coordinator.model).keeps, coordinator.last_sync
@@ -58,6 +62,7 @@ def _slots_run_out(coordinator: RingCoordinator) -> bool:
 ISSUES: Mapping[str, Callable[[RingCoordinator], bool]] = {
     "held_by_app": _held_by_app,
     "key_refused": _key_refused,
+    "not_kept": _not_kept,
     "memory_runs_over": _runs_over,
     "memory_ran_over": _ran_over,
     "recordings_unread": _slots_run_out,

@@ -39,6 +39,7 @@ CONTACT_FAILS = (
     Reason.NO_FREE_CONNECTION,
     Reason.CONNECTED_ELSEWHERE,
     Reason.NOT_ANSWERING,
+    Reason.NOT_KEPT,
     Reason.PAUSED,
     Reason.NEEDS_KEY,
 )

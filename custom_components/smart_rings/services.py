@@ -21,7 +21,6 @@ from homeassistant.helpers.service import async_get_config_entry, async_register
 from homeassistant.util import dt as dt_util
 from homeassistant.util import slugify
 from homeassistant.util.file import WriteError
-from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
 from .archive import Bucket
@@ -30,7 +29,7 @@ from .coordinator import RingConfigEntry, RingCoordinator
 from .export import samples_table, sleep_table, write
 from .rings.models import METRICS, Capability, Metric, Sample, Sleep
 from .sleep import figures
-from .statistics import Statistics
+from .statistics import DATA_STATISTICS
 
 ATTR_RING = "ring"
 ATTR_METRICS = "metrics"
@@ -51,8 +50,6 @@ PERIODS = {
 }
 
 MEASURABLE = [metric for metric in Metric if f"measure_{metric}" in Capability]
-
-_STATISTICS: HassKey[Statistics] = HassKey(f"{DOMAIN}_statistics")
 
 type _Fields = dict[vol.Marker, Any]
 type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]
@@ -216,13 +213,13 @@ async def _import_history(call: ServiceCall) -> None:
         await coordinator.async_reread()
     else:
         await coordinator.archive.restate(coordinator.key)
-    await call.hass.data[_STATISTICS].flush()
+    await call.hass.data[DATA_STATISTICS].flush()
 
 
 async def _delete_history(call: ServiceCall) -> None:
     """Delete what was recorded, and the statistics made of it."""
     await _coordinator(call).async_delete(*_range(call))
-    await call.hass.data[_STATISTICS].flush()
+    await call.hass.data[DATA_STATISTICS].flush()
 
 
 ACTIONS = (
@@ -259,9 +256,8 @@ ACTIONS = (
 
 
 @callback
-def async_setup_services(hass: HomeAssistant, statistics: Statistics) -> None:
+def async_setup_services(hass: HomeAssistant) -> None:
     """Register the actions."""
-    hass.data[_STATISTICS] = statistics
     for name, handler, fields, response in ACTIONS:
         hass.services.async_register(DOMAIN, name, handler, vol.Schema(fields), response)
     async_register_admin_service(

@@ -9,6 +9,7 @@ import asyncio
 from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+import logging
 from typing import Literal, NamedTuple
 
 from homeassistant.components.recorder import db_schema
@@ -40,13 +41,18 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import DATA_INSTANCE, session_scope
 from homeassistant.util import dt as dt_util
 from homeassistant.util import slugify
+from homeassistant.util.hass_dict import HassKey
 from sqlalchemy import func, select
 
-from .archive import EPOCH, NIGHT, RECORDING, Archive, Stale
+from .archive import EPOCH, NIGHT, RECORDING, Archive, ArchiveError, Stale
 from .const import DOMAIN
 from .recording import FIGURES, LONG_ENOUGH, Report
 from .rings.models import METRICS, Metric, Sleep
 from .sleep import NIGHT_FIGURES, minutes
+
+_LOGGER = logging.getLogger(__name__)
+
+DATA_STATISTICS: HassKey[Statistics] = HassKey(f"{DOMAIN}_statistics")
 
 HOUR = timedelta(hours=1)
 FIVE_MINUTES = timedelta(minutes=5)
@@ -80,9 +86,15 @@ class Statistics:
         @callback
         def compiled(_: Event) -> None:
             if not self._flushing.locked():
-                self._hass.async_create_background_task(self.flush(), f"{DOMAIN} statistics")
+                self._hass.async_create_background_task(self._follow(), f"{DOMAIN} statistics")
 
         return self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, compiled)
+
+    async def _follow(self) -> None:
+        try:
+            await self.flush()
+        except ArchiveError as err:
+            _LOGGER.warning("Statistics have to wait: %s", err.detail)
 
     async def flush(self) -> None:
         """Write all that may be written now; return when the recorder has it."""

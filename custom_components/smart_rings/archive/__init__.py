@@ -18,7 +18,7 @@ from typing import Any, Concatenate
 
 from ..rings.models import Batch, Cursor, Metric, Record, Recording, Sample, Sleep
 from . import read, write
-from .file import ArchiveTooNew, freeze, open_file, thaw, transaction
+from .file import ArchiveError, ArchiveTooNew, freeze, open_file, thaw, transaction
 from .read import Bucket
 from .series import EPOCH, LAST, MILLISECOND, NAP, NIGHT, RECORDING, Stale, to_ms, to_range
 from .write import Changes, SleepChange
@@ -29,6 +29,7 @@ __all__ = (
     "NIGHT",
     "RECORDING",
     "Archive",
+    "ArchiveError",
     "ArchiveTooNew",
     "Bucket",
     "Changes",
@@ -38,7 +39,7 @@ __all__ = (
 
 
 class Archive:
-    """The file, served by a thread of its own; no method blocks the event loop.
+    """The file, served by a thread of its own; no method blocks, all raise `ArchiveError`.
 
     Records are identified by (ring, metric, start), sleeps by overlap: of two that overlap the one
     that came later is right; recordings by what is in them or, since the file of one may grow, by
@@ -55,7 +56,7 @@ class Archive:
     async def open(cls, path: Path) -> Archive:
         """Open or make the file; one that is damaged is moved to `set_aside` and replaced.
 
-        Raises `ArchiveTooNew`, `sqlite3.Error` and `OSError`.
+        Raises `ArchiveTooNew` and `ArchiveError`.
         """
         archive = cls()
         try:
@@ -181,9 +182,12 @@ class Archive:
         await self._write(write.restate, ring)
 
     async def _run[**P, R](self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: job(*args, **kwargs)
-        )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: job(*args, **kwargs)
+            )
+        except (sqlite3.Error, OSError) as err:
+            raise ArchiveError(str(err)) from err
 
     async def _read[**P, R](
         self,

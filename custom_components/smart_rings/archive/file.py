@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 import sqlite3
 
+from homeassistant.exceptions import HomeAssistantError
+
+from ..const import DOMAIN
+
 # MIGRATIONS[n] takes a file from version n to n + 1; never edit one that was released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -40,6 +44,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 # As SQLite has it by itself.
 CHECKPOINT_PAGES = 1000
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class ArchiveError(HomeAssistantError):
+    """The file can't be read or written now: the disk is full, it is locked, it was damaged."""
+
+    def __init__(self, detail: str) -> None:
+        """Take what SQLite or the system said."""
+        super().__init__(
+            translation_domain=DOMAIN,
+            translation_key="archive_failed",
+            translation_placeholders={"detail": detail},
+        )
+        self.detail = detail
 
 
 class ArchiveTooNew(Exception):
