@@ -13,11 +13,11 @@ from homeassistant.const import CONF_ADDRESS, CONF_MODEL, STATE_UNKNOWN
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import device_registry as dr
-from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.smart_rings.archive import Archive
 from custom_components.smart_rings.const import DATA_ARCHIVE, DOMAIN
 from custom_components.smart_rings.rings.models import Batch, Metric, Sample
 from ringsim.rings.colmi import ColmiRing
@@ -362,14 +362,15 @@ async def test_statistics_follow(
     mock_bleak_scanner_start: MagicMock,
 ) -> None:
     """Of a ring that is away."""
-    assert await async_setup_component(hass, DOMAIN, {})
-    archive = hass.data[DATA_ARCHIVE]
-    await archive.remember(ADDRESS, {"memory": {}})
+    before = await Archive.open(Path(hass.config.path(".storage", f"{DOMAIN}.db")))
+    await before.remember(ADDRESS, {"memory": {}})
+    await before.close()
     entry = MockConfigEntry(
         domain=DOMAIN, unique_id=ADDRESS, data={CONF_ADDRESS: ADDRESS, CONF_MODEL: "colmi_r12"}
     )
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
+    archive = hass.data[DATA_ARCHIVE]
     hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0) - DAY
     await archive.add(ADDRESS, [Sample(Metric.STEPS, hour, 250, HOUR)])
 

@@ -468,6 +468,79 @@ async def test_deleted_history_leaves_the_statistics(home: Home) -> None:
     await home.assert_neighbour_is_whole(hours=0, fives=1)
 
 
+async def test_the_history_of_a_sensor_that_was_disabled_is_deleted_too(home: Home) -> None:
+    await home.compile(NOON + 5 * MINUTE)
+    await home.sync(*(heart_rate(NOON - hours * HOUR, 60) for hours in range(1, 20)))
+    await home.statistics.flush()
+    home.hass.states.async_remove(SENSOR)
+    await home.archive.delete(RING)
+    await home.statistics.flush()
+    assert await home.rows() == {}
+    assert await home.rows(period="5minute") == {}
+    assert await home.archive.stale() == []
+
+
+async def test_what_a_lost_archive_held_stays_in_the_statistics(home: Home, tmp_path: Path) -> None:
+    """Its file was damaged: a new one begins with what the ring still holds."""
+    await home.compile(NOON + 5 * MINUTE)
+    days = [NOON - number * timedelta(days=1) for number in range(40, 0, -1)]
+    for day in days[:-1]:
+        await home.sync(night(day, 2, 8), steps(day, 8000), heart_rate(day, 60))
+    await home.statistics.flush()
+
+    fresh = home.archive = await Archive.open(tmp_path / "fresh.db")
+    home.statistics = Statistics(home.hass, fresh)
+    await home.sync(night(days[-1], 2, 7), steps(days[-1], 9000), heart_rate(days[-1], 70))
+    await home.statistics.flush()
+    await home.sync(night(days[-1], 2, 8))
+    await home.statistics.flush()
+    await home.archive.restate(RING)
+    await home.statistics.flush()
+    assert list(await figures(home, "sleep")) == list(await home.rows()) == days
+    counted = [8000] * 39 + [9000]
+    sums = [sum(counted[: number + 1]) for number in range(40)]
+    assert await home.sums("steps") == list(zip(days, counted, sums, strict=True))
+
+    await home.archive.delete(RING, days[3], days[5])
+    await home.statistics.flush()
+    kept = days[:3] + days[5:]
+    assert list(await figures(home, "sleep")) == list(await home.rows()) == kept
+    assert [row[2] for row in await home.sums("steps")] == sums[:-2][:3] + [
+        total - 16000 for total in sums[5:]
+    ]
+    await fresh.close()
+
+
+async def test_a_reading_that_was_deleted_is_not_shown_by_the_hours_after_it(home: Home) -> None:
+    first, gone = NOON - HOUR, NOON + 5 * MINUTE
+    await home.sync(heart_rate(first, 60), heart_rate(gone, 99))
+    home.hass.states.async_set(SENSOR, "99", BPM)
+    await home.compile(NOON + 2 * HOUR)
+    home.hass.states.async_set(SENSOR, "unknown", BPM)
+    await home.statistics.flush()
+    assert (await home.rows())[NOON + HOUR] == (99, 99, 99)
+    await home.archive.delete(RING, gone)
+    await home.statistics.flush()
+    assert await home.rows() == expected([heart_rate(first, 60)], HOUR)
+    assert all(mean != 99 for mean, _, _ in (await home.rows(period="5minute")).values())
+    await home.assert_neighbour_is_whole(hours=2, fives=24)
+
+
+async def test_nothing_is_asked_of_the_recorder_when_there_is_nothing_to_write(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sensor that is disabled keeps its readings for when it is enabled."""
+    await home.compile(NOON + 5 * MINUTE)
+    await home.sync(Sample(Metric.MOTION, NOON - HOUR, 1))
+    recorder = get_instance(home.hass)
+    tasks: list[Any] = []
+    monkeypatch.setattr(recorder, "queue_task", tasks.append)
+    await home.statistics.flush()
+    monkeypatch.undo()
+    assert tasks == []
+    assert len(await home.archive.stale()) == 1
+
+
 @pytest.mark.parametrize("recorder_config", [{"purge_keep_days": 1}])
 async def test_a_purge_takes_old_five_minute_rows_and_late_data_bring_none_back(home: Home) -> None:
     older, old = NOON - 30 * HOUR, NOON - 20 * HOUR

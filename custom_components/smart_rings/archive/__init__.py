@@ -129,10 +129,6 @@ class Archive:
             read.buckets, ring, metric, width // MILLISECOND, *to_range(start, end)
         )
 
-    async def total(self, ring: str, metric: Metric, end: datetime) -> float:
-        """Return the sum of all samples that begin before `end`."""
-        return await self._read(read.total, ring, metric, to_ms(end))
-
     async def sleeps(
         self, ring: str, start: datetime | None = None, end: datetime | None = None
     ) -> list[Sleep]:

@@ -21,7 +21,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ring INTEGER NOT NULL REFERENCES ring ON DELETE CASCADE,
             name TEXT NOT NULL,
             stale INTEGER,
-            rebuild INTEGER NOT NULL DEFAULT 0,
             revision INTEGER NOT NULL DEFAULT 0,
             UNIQUE (ring, name)
         ) STRICT""",
@@ -34,6 +33,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE,
             start INTEGER NOT NULL, end INTEGER NOT NULL, data ANY NOT NULL,
             PRIMARY KEY (series, start)
+        ) STRICT""",
+        """CREATE TABLE gone (
+            series INTEGER NOT NULL REFERENCES series ON DELETE CASCADE,
+            start INTEGER NOT NULL, end INTEGER NOT NULL
         ) STRICT""",
         """CREATE TABLE deleted (
             ring INTEGER NOT NULL REFERENCES ring ON DELETE CASCADE,

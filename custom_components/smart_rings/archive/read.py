@@ -135,15 +135,6 @@ def _merged(buckets: Iterable[Bucket]) -> list[Bucket]:
     return list(merged.values())
 
 
-def total(db: sqlite3.Connection, ring: str, metric: Metric, end: int) -> float:
-    """Return the sum of all samples that begin before `end`."""
-    (total,) = db.execute(
-        "SELECT total(value) FROM sample WHERE series = ? AND start < ?",
-        (find_series(db, ring, metric), end),
-    ).fetchone()
-    return float(total)
-
-
 def sleeps(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[Sleep]:
     """Return nights and naps that overlap [start, end), by time."""
     found = [
@@ -174,11 +165,14 @@ def content_hash(db: sqlite3.Connection, ring: str) -> str:
 
 def stale(db: sqlite3.Connection) -> list[Stale]:
     """Return the series whose statistics are out of date."""
+    gone: dict[int, list[tuple[datetime, datetime]]] = {}
+    for series, start, end in db.execute("SELECT series, start, end FROM gone"):
+        gone.setdefault(series, []).append((to_time(start), to_time(end)))
     rows = db.execute(
-        "SELECT series.id, key, name, stale, rebuild, revision"
+        "SELECT series.id, key, name, stale, revision"
         " FROM series JOIN ring ON ring.id = ring WHERE stale IS NOT NULL"
     )
     return [
-        Stale(series, ring, name, to_time(since), bool(rebuild), revision)
-        for series, ring, name, since, rebuild, revision in rows
+        Stale(series, ring, name, to_time(since), tuple(gone.get(series, ())), revision)
+        for series, ring, name, since, revision in rows
     ]

@@ -21,14 +21,14 @@ FIRST, LAST = -(2**62), 2**62
 class Stale(NamedTuple):
     """A series the recorder doesn't show as it is, from `since` on.
 
-    `rebuild`: records vanished, which only writing all statistics of it anew can show.
+    `gone`: where records vanished, [start, end); what is shown of them has to vanish too.
     """
 
     series: int
     ring: str
     name: str
     since: datetime
-    rebuild: bool
+    gone: tuple[tuple[datetime, datetime], ...]
     revision: int
 
 
@@ -89,11 +89,10 @@ def mark(db: sqlite3.Connection, series: int, start: int) -> None:
     )
 
 
-def mark_rebuild(db: sqlite3.Connection, series: int) -> None:
-    """Note that statistics of a series have to be written anew."""
-    db.execute(
-        "UPDATE series SET stale = 0, rebuild = 1, revision = revision + 1 WHERE id = ?", (series,)
-    )
+def mark_gone(db: sqlite3.Connection, series: int, start: int, end: int) -> None:
+    """Note that records vanished, the statistics of which lie in [start, end)."""
+    db.execute("INSERT INTO gone VALUES (?, ?, ?)", (series, start, end))
+    mark(db, series, start)
 
 
 def spans(db: sqlite3.Connection, series: int, start: int, end: int) -> list[Span]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 import json
 import sqlite3
 from typing import NamedTuple
@@ -10,6 +10,8 @@ from typing import NamedTuple
 from ..rings.models import Cursor, Metric, Record, Recording, Sample, Sleep
 from ..rings.recordings import RECORDED
 from .series import (
+    FIRST,
+    LAST,
     MILLISECOND,
     NAP,
     NIGHT,
@@ -19,12 +21,15 @@ from .series import (
     id_of_ring,
     id_of_series,
     mark,
-    mark_rebuild,
+    mark_gone,
     sleep_of,
     spans,
     to_ms,
     to_time,
 )
+
+# A sensor shows a reading for at most two hours and the longest sync interval.
+SHOWN_ON = timedelta(hours=6) // MILLISECOND
 
 
 class SleepChange(NamedTuple):
@@ -141,10 +146,10 @@ def _put_recording(db: sqlite3.Connection, ring_id: int, recording: Recording) -
             "DELETE FROM sample WHERE series = ? AND start >= ? AND start < ?",
             (covered, span.start, span.end),
         )
-        if all(s.start == span.start and s.end <= span.end for s in old):
-            mark(db, covered, span.start)
-        else:
-            mark_rebuild(db, covered)
+        mark(db, covered, span.start)
+        for former in old:
+            if former.start != span.start or former.end > span.end:
+                mark_gone(db, covered, former.start, former.end)
     return True
 
 
@@ -156,10 +161,10 @@ def _put_span(db: sqlite3.Connection, series: int, span: Span, old: list[Span]) 
         "DELETE FROM span WHERE series = ? AND start = ?", [(series, s.start) for s in old]
     )
     db.execute("INSERT INTO span VALUES (?, ?, ?, ?)", (series, *span))
-    if old:
-        mark_rebuild(db, series)
-    else:
-        mark(db, series, span.start)
+    mark(db, series, span.start)
+    for former in old:
+        # Its figures stand at the hour of its end.
+        mark_gone(db, series, former.start, former.end + 1)
     return True
 
 
@@ -175,25 +180,35 @@ def remember(db: sqlite3.Connection, ring: str, memory: str) -> None:
 
 def delete(db: sqlite3.Connection, ring: str, start: int, end: int, now: int) -> None:
     """Delete what begins in [start, end); what began until `now` is not taken again."""
-    db.execute("INSERT INTO deleted VALUES (?, ?, ?)", (id_of_ring(db, ring), start, min(end, now)))
-    series = dict(
-        db.execute(
-            "SELECT name, series.id FROM series JOIN ring ON ring.id = ring WHERE key = ?", (ring,)
-        ).fetchall()
-    )
-    for name, number in series.items():
-        gone = sum(
+    ring_id, first, last = id_of_ring(db, ring), max(start, 0), min(end, now)
+    db.execute("INSERT INTO deleted VALUES (?, ?, ?)", (ring_id, start, last))
+    # The statistics may tell more than the archive, which may have been lost once.
+    for name in (*Metric, NIGHT, NAP, RECORDING):
+        series = id_of_series(db, ring_id, name)
+        shown = _shown_until(db, series, start, end)
+        for table in ("sample", "span"):
             db.execute(
                 f"DELETE FROM {table} WHERE series = ? AND start >= ? AND start < ?",  # noqa: S608
-                (number, start, end),
-            ).rowcount
-            for table in ("sample", "span")
-        )
-        if gone:
-            mark_rebuild(db, number)
-        if gone and name == RECORDING:
+                (series, start, end),
+            )
+        mark_gone(db, series, first, max(last, shown))
+        if name == RECORDING and shown > first:
             for metric in RECORDED:
-                mark_rebuild(db, series[metric])
+                mark_gone(db, id_of_series(db, ring_id, metric), first, shown)
+
+
+def _shown_until(db: sqlite3.Connection, series: int, start: int, end: int) -> int:
+    """Return until when something shows the last of the records that begin in [start, end)."""
+    key = (series, start, end)
+    where = "WHERE series = ? AND start >= ? AND start < ?"
+    (span,) = db.execute(f"SELECT max(end) + 1 FROM span {where}", key).fetchone()  # noqa: S608
+    (sample,) = db.execute(f"SELECT max(start) FROM sample {where}", key).fetchone()  # noqa: S608
+    if sample is None:
+        return int(span or FIRST)
+    (following,) = db.execute(
+        "SELECT min(start) FROM sample WHERE series = ? AND start >= ?", (series, end)
+    ).fetchone()
+    return int(min(sample + SHOWN_ON, LAST if following is None else following))
 
 
 def readmit(db: sqlite3.Connection, ring: str) -> None:
@@ -209,7 +224,11 @@ def forget(db: sqlite3.Connection, ring: str) -> None:
 def settle(db: sqlite3.Connection, stale: Stale, until: int) -> None:
     """Note that statistics show a series up to `until`, if it is as it was."""
     db.execute(
-        "UPDATE series SET rebuild = 0, stale = CASE WHEN EXISTS"
+        "DELETE FROM gone WHERE series = (SELECT id FROM series WHERE id = ? AND revision = ?)",
+        (stale.series, stale.revision),
+    )
+    db.execute(
+        "UPDATE series SET stale = CASE WHEN EXISTS"
         " (SELECT 1 FROM sample WHERE series = series.id AND start >= ?1 UNION ALL"
         " SELECT 1 FROM span WHERE series = series.id AND end > ?1) THEN ?1 END"
         " WHERE id = ?2 AND revision = ?3",
