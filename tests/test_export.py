@@ -1,11 +1,12 @@
 """Exported files open in a spreadsheet, and hold exactly what the archive holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import csv
 from datetime import UTC, datetime, timedelta
 import io
 from pathlib import Path
 import re
+import tracemalloc
 from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
@@ -143,9 +144,31 @@ def test_a_link_in_the_folder_leads_nowhere(tmp_path: Path) -> None:
     assert rows(folder / "ring_sleep.csv")
 
 
-def test_a_folder_that_went_away_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+def test_each_file_is_written_before_the_next_is_made(tmp_path: Path, *, zipped: bool) -> None:
+    """A year of nights is a gigabyte of text, more than a small computer has memory."""
+
+    def nights() -> Iterator[Recording]:
+        for number in range(40):
+            start = NIGHT + number * timedelta(days=1)
+            yield Recording(
+                start, timedelta(seconds=4), 5000, RecordingFormat.VLD, vld(5000, start)
+            )
+
+    tracemalloc.start()
+    written = write(nights(), tmp_path, "ring", AMSTERDAM, zipped=zipped)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    size = 40 * 5000 * 55
+    assert peak < size / 2
+    if not zipped:
+        assert sum(path.stat().st_size for path in written) > size
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_folder_that_went_away_is_an_error(tmp_path: Path, *, zipped: bool) -> None:
     with pytest.raises(WriteError):
-        saved(tmp_path / "gone", sleep_table(SLEEPS, AMSTERDAM))
+        saved(tmp_path / "gone", sleep_table(SLEEPS, AMSTERDAM), zipped=zipped)
 
 
 def test_a_recording_is_a_table_and_the_rings_own_file(tmp_path: Path) -> None:

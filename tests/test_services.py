@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
+from zipfile import ZipFile
 
 from homeassistant.auth.models import User
 from homeassistant.components.recorder.core import Recorder
@@ -192,7 +193,7 @@ async def test_export(air: Air, folder: Path, *, packed: bool) -> None:
         "export",
         response=True,
         ring=entry.entry_id,
-        metrics=["heart_rate", "temperature"],
+        metrics=["heart_rate", "temperature", "sleep"],
         folder=str(folder),
         zip=packed,
     )
@@ -223,6 +224,19 @@ async def test_export_and_readings_of_an_oximeter(air: Air, folder: Path) -> Non
     )
     lows = [value for value in night["spo2"] if value]
     assert min(bucket["min"] for bucket in (day, *more)) == min(lows)
+
+
+async def test_export_of_what_was_chosen(air: Air, folder: Path) -> None:
+    ring = oximeter("o2ring")
+    entry = await air.add(ring)
+    await air.passes(minutes=5)
+    chosen: dict[str, Any] = {"ring": entry.entry_id, "folder": str(folder)}
+    await call(air.hass, "export", **chosen, metrics=["steps"])
+    assert files(folder) == []
+    await call(air.hass, "export", **chosen, metrics=["recordings"], zip=True)
+    (packed,) = files(folder)
+    with ZipFile(folder / packed) as written:
+        assert len(written.namelist()) == 2 * len(ring.files)
 
 
 async def test_export_of_a_time_without_records_writes_nothing(air: Air, folder: Path) -> None:

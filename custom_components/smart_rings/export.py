@@ -9,10 +9,11 @@ import csv
 from datetime import UTC, datetime, timedelta, tzinfo
 import io
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 import zipfile
 
-from homeassistant.util.file import write_utf8_file_atomic
+from homeassistant.util.file import WriteError, write_utf8_file_atomic
 
 from .rings.models import METRICS, Metric, Recording, RecordingFormat, Sample, Sleep
 from .rings.recordings import decode
@@ -130,17 +131,28 @@ def write(
     *,
     zipped: bool,
 ) -> list[Path]:
-    """Write a file per table, or all into one; each is replaced whole. Raises `OSError`.
+    """Write a file per table, or all into one; each is replaced whole. Raises `WriteError`.
 
+    One thing at a time is taken and held in memory: a year of nights is a gigabyte of text.
     `prefix` has to be a name without path. Blocks.
     """
-    files = {f"{prefix}_{name}": content for name, content in _files(things, zone)}
+    files = ((f"{prefix}_{name}", content) for name, content in _files(things, zone))
     if zipped:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        files = {f"{prefix}.zip": packed.getvalue()}
-    for name, content in files.items():
+        return [_pack(files, folder / f"{prefix}.zip")]
+    written = []
+    for name, content in files:
         write_utf8_file_atomic(str(folder / name), content, mode="wb")
-    return [folder / name for name in files]
+        written.append(folder / name)
+    return written
+
+
+def _pack(files: Iterable[tuple[str, bytes]], path: Path) -> Path:
+    try:
+        with TemporaryDirectory(dir=path.parent) as scratch:
+            unfinished = Path(scratch, path.name)
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as packed:
+                for name, content in files:
+                    packed.writestr(name, content)
+            return unfinished.replace(path)
+    except OSError as err:
+        raise WriteError(err) from err

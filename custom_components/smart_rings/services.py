@@ -1,7 +1,8 @@
 """Actions: what was recorded in figures and files, read again, or deleted; measuring now."""
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -26,8 +27,8 @@ import voluptuous as vol
 from .archive import Bucket
 from .const import DOMAIN
 from .coordinator import RingConfigEntry, RingCoordinator
-from .export import samples_table, sleep_table, write
-from .rings.models import METRICS, Capability, Metric, Sample, Sleep
+from .export import Table, samples_table, sleep_table, write
+from .rings.models import METRICS, Capability, Metric, Recording, Sample, Sleep
 from .sleep import figures
 from .statistics import DATA_STATISTICS
 
@@ -49,8 +50,13 @@ PERIODS = {
     DAY: timedelta(minutes=15),
 }
 
+SLEEP = "sleep"
+RECORDINGS = "recordings"
+EXPORTED = [*Metric, SLEEP, RECORDINGS]
+
 MEASURABLE = [metric for metric in Metric if f"measure_{metric}" in Capability]
 
+type Span = tuple[datetime | None, datetime | None]
 type _Fields = dict[vol.Marker, Any]
 type _Handler = Callable[[ServiceCall], Coroutine[Any, Any, ServiceResponse]]
 
@@ -173,26 +179,17 @@ async def _measure(call: ServiceCall) -> ServiceResponse:
 
 async def _export(call: ServiceCall) -> ServiceResponse:
     """Write what was recorded into files; return their paths."""
-    coordinator = _coordinator(call)
-    key, archive, span = coordinator.key, coordinator.archive, _range(call)
+    coordinator, span = _coordinator(call), _range(call)
     folder = Path(call.data[ATTR_FOLDER])
     if not await call.hass.async_add_executor_job(_is_allowed, call.hass, folder):
         raise _wrong("folder_not_allowed", folder=str(folder))
     zone = dt_util.get_default_time_zone()
-    tables = [
-        samples_table(metric, samples, zone)
-        for metric in call.data[ATTR_METRICS]
-        if (samples := await archive.samples(key, metric, *span))
-    ]
-    if sleeps := await archive.sleeps(key, *span):
-        tables.append(sleep_table(sleeps, zone))
-    recordings = await archive.recordings(key, *span)
     try:
         files = await call.hass.async_add_executor_job(
             lambda: write(
-                [*tables, *recordings],
+                _things(coordinator, call.data[ATTR_METRICS], span, zone),
                 folder,
-                slugify(f"{coordinator.name} {key}"),
+                slugify(f"{coordinator.name} {coordinator.key}"),
                 zone,
                 zipped=call.data[ATTR_ZIP],
             )
@@ -204,6 +201,26 @@ async def _export(call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"folder": str(folder), "detail": str(err)},
         ) from err
     return {"files": [str(file) for file in files]}
+
+
+def _things(
+    coordinator: RingCoordinator, wanted: Container[str], span: Span, zone: tzinfo
+) -> Iterator[Table | Recording]:
+    """Yield what is to be written, each read from the archive when its turn comes. Blocks."""
+    key, archive = coordinator.key, coordinator.archive
+
+    def ask[R](answer: Coroutine[Any, Any, R]) -> R:
+        return asyncio.run_coroutine_threadsafe(answer, coordinator.hass.loop).result()
+
+    for metric in Metric:
+        if metric in wanted and (samples := ask(archive.samples(key, metric, *span))):
+            yield samples_table(metric, samples, zone)
+    if SLEEP in wanted and (sleeps := ask(archive.sleeps(key, *span))):
+        yield sleep_table(sleeps, zone)
+    for start in ask(archive.recording_starts(key, *span)) if RECORDINGS in wanted else ():
+        # Those that overlap it have their own turn.
+        found = ask(archive.recordings(key, start, start + timedelta(milliseconds=1)))
+        yield from (recording for recording in found if recording.start == start)
 
 
 async def _import_history(call: ServiceCall) -> None:
@@ -241,7 +258,9 @@ ACTIONS = (
         _export,
         {
             **MAYBE_SINCE,
-            **METRIC_LIST,
+            vol.Optional(ATTR_METRICS, default=EXPORTED): vol.All(
+                cv.ensure_list, [vol.In(EXPORTED)]
+            ),
             vol.Required(ATTR_FOLDER): cv.string,
             vol.Optional(ATTR_ZIP, default=False): cv.boolean,
         },
@@ -278,7 +297,7 @@ def _coordinator(call: ServiceCall) -> RingCoordinator:
     return entry.runtime_data
 
 
-def _range(call: ServiceCall) -> tuple[datetime | None, datetime | None]:
+def _range(call: ServiceCall) -> Span:
     """Return the time a call is about; times without a zone are local."""
     start, end = (
         dt_util.as_utc(when) if (when := call.data.get(key)) else None

@@ -141,6 +141,12 @@ class Archive:
         """Return the recordings that overlap [start, end), by time."""
         return await self._read(read.recordings, ring, *to_range(start, end))
 
+    async def recording_starts(
+        self, ring: str, start: datetime | None = None, end: datetime | None = None
+    ) -> list[datetime]:
+        """Return when the recordings that overlap [start, end) begin; each may be 100 kB."""
+        return await self._read(read.recording_starts, ring, *to_range(start, end))
+
     async def delete(
         self, ring: str, start: datetime | None = None, end: datetime | None = None
     ) -> None:

@@ -150,6 +150,15 @@ def recordings(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[
     return [recording_of(span) for span in spans_of(db, ring, RECORDING, start, end)]
 
 
+def recording_starts(db: sqlite3.Connection, ring: str, start: int, end: int) -> list[datetime]:
+    """Return when the recordings that overlap [start, end) begin."""
+    rows = db.execute(
+        "SELECT start FROM span WHERE series = ? AND start < ? AND end > ? ORDER BY start",
+        (find_series(db, ring, RECORDING), end, start),
+    )
+    return [to_time(at) for (at,) in rows]
+
+
 def content_hash(db: sqlite3.Connection, ring: str) -> str:
     """Return a digest of all records of a ring."""
     digest = hashlib.sha256()
