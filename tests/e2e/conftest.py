@@ -34,8 +34,8 @@ EXTERNAL_SERIES = {
     **dict.fromkeys(WEARERS, ("steps", "distance", "energy", "sleep", "deep_sleep", "rem_sleep")),
     OXIMETER: ("recording_duration", "recording_spo2_min", "recording_odi_3"),
 }
-# The recorder writes statistics every five minutes.
-RECORDER_TIMEOUT = 330
+# The recorder writes statistics every five minutes, and we after it.
+RECORDER_TIMEOUT = 400
 
 session = pytest_asyncio.fixture(scope="session", loop_scope="session")
 
