@@ -160,6 +160,18 @@ async def test_a_night_while_home_assistant_watches(air: Air, model: str) -> Non
     assert len(told) == 1
 
 
+async def test_a_worn_ring_is_not_lost_over_a_restart(air: Air) -> None:
+    """Taken off, it is on the air for two minutes only."""
+    ring = oximeter("o2ring_s", days=0)
+    entry = await air.add(ring)
+    ring.worn = True
+    await air.passes(minutes=30)
+    await air.restart(entry)
+    ring.worn = False
+    await air.passes(minutes=4)
+    assert await taken(air, ring) == held(ring) != []
+
+
 async def test_a_ring_that_told_all_may_go_to_sleep(air: Air) -> None:
     ring = oximeter("o2ring_s", days=0)
     await air.add(ring)

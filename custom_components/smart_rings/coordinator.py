@@ -99,6 +99,7 @@ KEPT: Mapping[str, _Kept] = {
     "settings_at": _TIME,
     "failures": _PLAIN,
     "failing_since": _TIME,
+    "again": _Kept(timedelta.total_seconds, lambda seconds: timedelta(seconds=seconds)),
     "announced": _Kept(
         lambda ends: {kind: end.isoformat() for kind, end in ends.items()},
         lambda ends: {kind: datetime.fromisoformat(end) for kind, end in ends.items()},
@@ -141,7 +142,8 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
         self._reports: list[Report] = []
         self.announced: dict[str, datetime] = {}
         self._reread = False
-        self._again: timedelta | None = None
+        self.again: timedelta | None = None
+        """How soon the ring wishes to be asked again."""
         self._progress = False
         self._seems_gone = False
         self._heard_at = -AWAY_AFTER.total_seconds()
@@ -429,7 +431,7 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
                     await self.archive.commit(self.key, batch)
                     self._progress = True
         finally:
-            self._again = ring.again
+            self.again = ring.again
         if ring.clock_due():
             await ring.set_time()
         if self.settings_at is None or dt_util.utcnow() - self.settings_at >= SETTINGS_INTERVAL:
@@ -628,13 +630,13 @@ class RingCoordinator(DataUpdateCoordinator[RingState]):
 
     def _pause(self) -> timedelta:
         """Return how long to leave the ring in peace after the last contact."""
-        soonest = self._again or MIN_INTERVAL
+        soonest = self.again or MIN_INTERVAL
         if self._returned and not self.failures:
             return soonest
         if self.failures:
             doubled = soonest * (1 << min(self.failures - 1, 8))
             return min(doubled, max(MAX_BACKOFF, self.interval))
-        return self._again or self.interval
+        return self.again or self.interval
 
 
 def not_ready(err: HomeAssistantError) -> ConfigEntryNotReady:
