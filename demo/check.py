@@ -202,6 +202,9 @@ type Settings = Mapping[str, tuple[Sequence[str], Callable[[Any], str]]]
 TRACKER_SETTINGS: Settings = {
     "brightness": (("brightness",), str),
     "display": (("on",), _on_off),
+    "display_all_day": (("all_day",), _on_off),
+    "display_end": (("end",), "{}:00".format),
+    "display_start": (("start",), "{}:00".format),
     "distance_goal": (("distance",), str),
     "energy_goal": (("energy",), lambda calories: str(calories / 1000)),
     "heart_rate_interval": (("heart_rate_interval",), str),

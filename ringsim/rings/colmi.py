@@ -271,8 +271,14 @@ class ColmiRing(VirtualRing):
         self.store: dict[str, dict[datetime, Reading]] = {}
         self.sleeps: dict[datetime, Sleep] = {}
         self._spot: Spot | None = None
-        self.display: dict[str, Any] = {"on": True, "hand": "left", "brightness": 2}
-        self._display_rest = bytes((5, 1, 22, 0, 23, 0))
+        self.display: dict[str, Any] = {
+            "on": True,
+            "hand": "left",
+            "brightness": 2,
+            "all_day": False,
+            "start": "22:00",
+            "end": "23:00",
+        }
         moment = now()
         self.clock.offset = moment.astimezone(zone).utcoffset() or timedelta()
         events = generate(moment - timedelta(days=days), moment + ahead, zone=zone, seed=life)
@@ -716,10 +722,13 @@ class ColmiRing(VirtualRing):
     def _display_settings(self, body: bytes) -> Iterable[bytes]:
         if body[0] == 4:
             hand = next((name for name, code in HANDS.items() if code == body[2]), "left")
+            start, end = ("{:02}:{:02}".format(*body[at : at + 2]) for at in (6, 8))
             self.display = {"on": body[1] == 1, "hand": hand, "brightness": body[3]}
-            self._display_rest = body[4:10]
-        on, hand, brightness = self.display.values()
-        return (frame(0x05, body[0], 1 if on else 2, HANDS[hand], brightness, self._display_rest),)
+            self.display |= {"all_day": body[5] == 2, "start": start, "end": end}
+        on, hand, brightness, all_day, *window = self.display.values()
+        times = bytes(int(part) for at in window for part in at.split(":"))
+        record = bytes((1 if on else 2, HANDS[hand], brightness, 5, 2 if all_day else 1))
+        return (frame(0x05, body[0], record, times),)
 
     # Measurements on demand
 

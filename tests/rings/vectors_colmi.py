@@ -12,7 +12,7 @@ from custom_components.smart_rings.rings.colmi.ring import MEASUREMENTS, STAGES
 from custom_components.smart_rings.rings.colmi.settings import FIELDS, Register
 from custom_components.smart_rings.rings.errors import RingRefused
 from custom_components.smart_rings.rings.link import Decoder
-from custom_components.smart_rings.rings.models import Capability
+from custom_components.smart_rings.rings.models import Capability, SettingKind, Value
 from tests.rings import colmi_extras as extras
 
 type Json = dict[str, Any]
@@ -181,12 +181,19 @@ def toggle_write(replies: Sequence[bytes], wanted: Json) -> Json:
     return {"feature": wanted["feature"], "enabled": ack[2 + len(register.prefix)] == 1}
 
 
+def time_of_day(value: Value | None) -> int:
+    """Return the minutes since midnight."""
+    hour, minute = map(int, str(value).split(":"))
+    return hour * 60 + minute
+
+
 def display(replies: Sequence[bytes], _: Json) -> Json:
     found = held(settings.DISPLAY, replies)
     assert found
     minutes = {
-        f"{end}_minute_of_day": found[f"{end}_hour"] * 60 + found[f"{end}_minute"]
-        for end in ("start", "end")
+        f"{field.name}_minute_of_day": time_of_day(field.get(found))
+        for field in FIELDS
+        if field.setting.kind is SettingKind.TIME
     }
     return {name: found[name] for name in ("enabled", "wearing_hand", "brightness_level")} | minutes
 

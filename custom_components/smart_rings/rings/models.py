@@ -227,7 +227,7 @@ class RingState:
 
 
 type Value = float | str | bool
-"""What a setting is set to."""
+"""What a setting is set to; a time of day is HH:MM."""
 
 
 class SettingKind(StrEnum):

@@ -50,7 +50,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A setting, the field it is kept in, and how: by codes, or in the ring's unit."""
+    """A setting, the field it is kept in, and how: as a time, by codes, or in the ring's unit."""
 
     setting: Setting
     register: Register
@@ -61,6 +61,9 @@ class Field:
     def get(self, held: Held) -> Value | None:
         """Return the setting; None where the ring's number means nothing known."""
         raw = held[self.name]
+        if self.setting.kind is SettingKind.TIME:
+            minute, hour = divmod(raw, 0x100)
+            return f"{hour:02}:{minute:02}" if hour < 24 and minute < 60 else None
         if self.codes is None:
             return raw / self.factor
         # A switch is on by one code and off by any other (§6.4).
@@ -69,6 +72,9 @@ class Field:
 
     def put(self, held: Held, value: Value) -> Held:
         """Return what the register is to hold."""
+        if self.setting.kind is SettingKind.TIME:
+            hour, minute = map(int, str(value).split(":"))
+            return {**held, self.name: minute << 8 | hour}
         raw = self.codes[value] if self.codes else round(float(value) * self.factor)
         return {**held, self.name: raw}
 
@@ -93,20 +99,15 @@ GOALS = Register(
 )
 DISPLAY = Register(
     Command.DISPLAY,
-    dict.fromkeys(
-        (
-            "enabled",
-            "wearing_hand",
-            "brightness_level",
-            "brightness_max",
-            "all_day",
-            "start_hour",
-            "start_minute",
-            "end_hour",
-            "end_minute",
-        ),
-        1,
-    ),
+    {
+        "enabled": 1,
+        "wearing_hand": 1,
+        "brightness_level": 1,
+        "brightness_max": 1,
+        "all_day": 1,
+        "start": 2,
+        "end": 2,
+    },
     reading=3,
     writing=4,
 )
@@ -120,6 +121,10 @@ def _switch(key: str, able: Capability | None = None) -> Setting:
     return Setting(key, SettingKind.SWITCH, capability=able)
 
 
+def _time(key: str, able: Capability) -> Setting:
+    return Setting(key, SettingKind.TIME, capability=able)
+
+
 def _toggle(key: str, able: Capability) -> Field:
     return Field(_switch(key, able), TOGGLES[able], "enabled", ON)
 
@@ -127,6 +132,8 @@ def _toggle(key: str, able: Capability) -> Field:
 HAND = Setting(
     "wearing_hand", SettingKind.SELECT, options=("left", "right"), capability=Capability.DISPLAY
 )
+ALL_DAY = _switch("display_all_day", Capability.DISPLAY)
+"""Or between two times (§6.9)."""
 BRIGHTNESS = Setting("brightness", SettingKind.NUMBER, 1, 5, capability=Capability.DISPLAY)
 
 FIELDS = (
@@ -142,4 +149,7 @@ FIELDS = (
     Field(_switch("display", Capability.DISPLAY), DISPLAY, "enabled", ON_OR_TWO),
     Field(HAND, DISPLAY, "wearing_hand", {"left": 1, "right": 2}),
     Field(BRIGHTNESS, DISPLAY, "brightness_level"),
+    Field(ALL_DAY, DISPLAY, "all_day", {True: 2, False: 1}),
+    Field(_time("display_start", Capability.DISPLAY), DISPLAY, "start"),
+    Field(_time("display_end", Capability.DISPLAY), DISPLAY, "end"),
 )
