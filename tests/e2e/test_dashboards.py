@@ -49,9 +49,9 @@ def over(sleeps: Iterable[Json], until: datetime) -> list[Json]:
 
 
 def nights(truth: Json, until: datetime) -> Bars:
-    """Return the minutes asleep of each night."""
+    """Return the hours asleep of each night."""
     return {
-        day_of(night["end"]): sum(night["minutes"].get(stage, 0) for stage in ASLEEP)
+        day_of(night["end"]): sum(night["minutes"].get(stage, 0) for stage in ASLEEP) / 60
         for night in over(truth["sleeps"], until)
     }
 
