@@ -9,9 +9,10 @@ import pytest
 
 from custom_components.smart_rings.rings.errors import RingRefused
 from custom_components.smart_rings.rings.oximeter.frames import payload_of
-from custom_components.smart_rings.rings.oxyii import extras, frames
+from custom_components.smart_rings.rings.oxyii import frames
 from custom_components.smart_rings.rings.oxyii.frames import Ask, Command, Field, Session
 from custom_components.smart_rings.rings.recordings import parse, parse_trailer
+from tests.rings import oxyii_extras as extras
 from tests.rings.vectors_oximeter import (
     Json,
     Kind,

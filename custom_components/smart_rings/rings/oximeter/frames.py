@@ -142,7 +142,6 @@ class Live:
         return self.spo2_pct is not None and self.heart_rate_bpm is not None
 
 
-BATTERY_STATES = ("normal", "charging", "full", "low")
 CHARGING = 1
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..oximeter.frames import word
+from custom_components.smart_rings.rings.oximeter.frames import word
 
 RT_PPG = 0x05
 # An inserted beat mark, no amplitude (docs/protocols/oxyii.md §7.2).
